@@ -11,6 +11,8 @@ mod confinement;
 mod empty;
 mod error;
 mod file;
+#[cfg(test)]
+mod fixture;
 mod given;
 mod health_checks;
 mod settings;

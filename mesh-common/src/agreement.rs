@@ -1,8 +1,8 @@
 //! Ejection of a backend for all clients of a node: the clients' votes, as one word in its row.
 //! Pure: takes the word, a client's record and the time, returns the next word.
 //!
-//! Each client has a [`Health`](crate::ejection::Health) of its own, in OUTCOMES, for each backend
-//! that failed it, and goes by that. Other clients are affected only when a second client has
+//! Each client has its own [`Health`](crate::ejection::Health), in OUTCOMES, for each backend at which
+//! its connects failed. Other clients are affected only when a second client has
 //! ejected the backend as well. (A failed health check of the agent needs no agreement: it takes
 //! the backend out of the slots.)
 //!

@@ -272,8 +272,8 @@ pub fn record<K: Kernel>(
         policy::LATENCY_AWARE if is_tcp => (socket_state::TIMED, kernel.now()),
         _ => (0, coarse),
     };
-    // Without limits only a probation makes reservations, a moment ago. If the epoch has changed
-    // since, the reservation expires by itself.
+    // Without limits, only a backend on probation has reservations, made a moment ago in this hook.
+    // If the epoch has changed since, the reservation expires by itself.
     let epoch = if service.has_limits() {
         service.epoch()
     } else {

@@ -49,7 +49,7 @@ mod tests {
             assert!(word < maps::ADDRESS_FILTER.capacity() && bit.is_power_of_two());
             seen.insert((word, bit));
         }
-        // By chance it would be 41,427.
+        // Random places would give 41,427.
         assert!(
             seen.len() > 50_000,
             "{} classes for 65,536 neighbouring networks",

@@ -26,8 +26,8 @@ const MORE: u32 = ALL - FIRST;
 /// of the service.
 pub(crate) const DIRECT: u32 = 1 << 31;
 
-/// The global functions of this module; see [`kernel`](crate::kernel). Of the number that they
-/// return the verifier knows nothing: inline, it would follow what comes after for each entry.
+/// The global functions of this module; see [`kernel`](crate::kernel). The verifier knows nothing about
+/// the number that they return. Inline, it would follow the rest of the program for each entry.
 pub trait Find: Caller {
     /// [`flow_of`]
     fn flow_of(&self, flows: &SocketFlows, dest: &FrontendKey) -> u32 {

@@ -78,8 +78,8 @@ pub fn search<K: Walk>(kernel: &K, service: &ServiceRow, key: u64, first_was_ful
     last_resort(kernel, service, &found, first_was_full)
 }
 
-/// Returns a backend that the rules do not let in, because no tier has another. The answer is that
-/// of [`search`].
+/// Returns a backend that is not usable by the rules, because no tier has a usable one. The answer is
+/// that of [`search`].
 #[inline(always)]
 fn last_resort<K: Evidence>(
     kernel: &K,

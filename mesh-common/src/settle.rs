@@ -1,6 +1,7 @@
 //! Requests of the agent to the kernel programs between hooks: to release what lost sockets hold,
-//! to correct counts, and to carry over sums of an earlier agent's maps. Takes a [`Request`] as five words. The programs carry it out, so that
-//! each release follows one rule and happens exactly once, whichever hook runs at the same moment.
+//! to correct counts, and to carry over sums of an earlier agent's maps. Takes a [`Request`] as five
+//! words. The programs carry it out, so that each release follows one rule and happens exactly once,
+//! whichever hook runs at the same moment.
 
 use crate::{
     abi::{Resource, ShareKey},

@@ -96,8 +96,8 @@ pub struct Progress {
     pad: [u8; 2],
 }
 
-/// Beyond all numbers of attempts: for the random bits that choose where a tier begins, and whether
-/// the connect stays in it.
+/// Numbers of attempts that no draw has, for the random bits that choose the first slot in a tier, and
+/// whether the connect stays in it.
 const BEGINS: u32 = 1 << 16;
 const STAYS: u32 = 1 << 17;
 
@@ -326,8 +326,8 @@ pub(crate) fn walk<K: Walk>(kernel: &K, service: &ServiceRow, walk: &mut Progres
 
 /// Goes on until `go` returns false, or `times` times, a multiple of eight. Returns the last answer.
 ///
-/// The verifier follows a loop to its end: eight calls in a row have less in between than eight
-/// rounds.
+/// The verifier follows every iteration. Eight calls in one iteration have fewer instructions than
+/// eight iterations.
 #[inline(always)]
 fn repeat(times: u32, mut go: impl FnMut() -> bool) -> bool {
     for _ in 0..times / 8 {

@@ -1,4 +1,4 @@
-//! The measurements: built first, then this process becomes them.
+//! Builds the benchmarks, then replaces this process by them (`exec`).
 
 use std::{
     path::{Path, PathBuf},
@@ -15,10 +15,10 @@ use crate::{
 /// What is measured.
 #[derive(Args)]
 pub struct Options {
-    /// How well connects are spread instead: policies, ejection, failover, health checks
+    /// Measure the quality of balancing instead: policies, ejection, failover, health checks
     #[arg(long)]
     quality: bool,
-    /// The pure parts by themselves instead: reading files, compiling tables, planning changes
+    /// Measure the pure parts alone instead: reading files, compiling tables, planning changes
     #[arg(long, conflicts_with_all = ["quality", "quick", "only", "json", "chart", "chart_all", "details", "check"])]
     micro: bool,
     /// Smaller sizes, fewer and shorter rounds
@@ -44,7 +44,7 @@ pub struct Options {
     check: bool,
 }
 
-/// Builds the agent and the bench, then becomes the bench.
+/// Builds the agent and the bench, and replaces this process by the bench.
 pub fn bench(options: &Options) -> anyhow::Result<()> {
     if options.micro {
         match run::replace(&mut cargo(&["bench", "--package", "mesh-files"]))? {}
@@ -58,7 +58,7 @@ pub fn bench(options: &Options) -> anyhow::Result<()> {
     match run::replace(&mut bench)? {}
 }
 
-/// Builds the simulator, then becomes it.
+/// Builds the simulator, and replaces this process by it.
 pub fn simulate(model: &[String]) -> anyhow::Result<()> {
     run::check(&mut optimised(
         &["build", "--bin", "mesh-bench"],
@@ -103,7 +103,7 @@ fn arguments(bench: &mut Command, options: &Options) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The bench runs where it likes.
+/// Returns an absolute path, because the bench has another working directory.
 fn absolute(file: &Path) -> anyhow::Result<PathBuf> {
     Ok(std::path::absolute(file)?)
 }
@@ -116,7 +116,7 @@ pub fn build() -> anyhow::Result<Command> {
         "--profile",
     ))?;
     let mut bench = Command::new(workspace::built().join("mesh-bench"));
-    // Where the programs are that it starts.
+    // Directory of the programs that it starts.
     bench.env("MESH_BIN_DIR", workspace::built());
     Ok(bench)
 }

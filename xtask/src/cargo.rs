@@ -18,7 +18,7 @@ pub fn build() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Builds everything, then becomes the test runner. The agent under test is the one that packages
+/// Builds everything, then replaces this process by the test runner. The agent under test is the one that packages
 /// hold.
 pub fn test(arguments: &[String]) -> anyhow::Result<()> {
     setup::ensure(setup::TEST)?;
@@ -94,8 +94,8 @@ fn unused_dependencies() -> anyhow::Result<()> {
     )
 }
 
-/// Checks dependencies against the advisory database where that can be fetched, and says where it
-/// cannot.
+/// Checks dependencies against the advisory database. Prints a line instead if the database cannot be
+/// fetched.
 fn advisories() -> anyhow::Result<()> {
     let mut fetch = Command::new("timeout");
     match run::read(
@@ -163,7 +163,7 @@ fn replace(from: &Path, to: &Path) -> anyhow::Result<()> {
     fs::rename(&new, to).with_context(|| to.display().to_string())
 }
 
-/// Cargo, at the top of the workspace.
+/// Returns a cargo command in the root directory of the workspace.
 pub fn cargo(arguments: &[&str]) -> Command {
     let mut cargo = Command::new("cargo");
     cargo.args(arguments).current_dir(workspace::root());

@@ -1,14 +1,14 @@
-//! Everything that is done with this repository besides editing it: `cargo xtask --help`.
+//! Commands for developers of this repository: `cargo xtask --help`.
 //!
 //! ```text
-//! setup ──► what the machine lacks: compiler and linker for the kernel programs, bpffs, tools
+//! setup ──► installs what is missing: compiler and linker for the kernel programs, bpffs, tools
 //! cargo ──► build, test, lint: each runs the setup steps it needs first
-//! package ──► what is built, in a Debian package, an OCI image and an archive
-//! bench ──► how fast connects are beside other ways, and how well they are spread
-//! simulate ──► how well they are spread, in a model
+//! package ──► a Debian package, an OCI image and a static archive
+//! bench ──► speed of connects compared with others, and quality of balancing
+//! simulate ──► quality of balancing, in a model
 //! vm    ──► programs and tests on older kernels, in an emulated machine
-//! fuzz  ──► what reads files, requests and maps, with any bytes
-//! soak  ──► load, changes, kills and restarts for as long as one likes
+//! fuzz  ──► readers of files, requests and maps, with arbitrary bytes
+//! soak  ──► load with changes, kills and restarts, for any time
 //! demo  ──► a small shop on loopback, served by the agent that was just built
 //! ```
 
@@ -22,7 +22,7 @@ mod documents;
 mod fuzz;
 #[cfg(test)]
 mod hardening;
-/// By its path, because the crate of the file would make every task wait for its dependencies.
+/// Included by its path: a dependency on its crate would make every command build that crate first.
 #[path = "../../mesh-agent/files/src/mounts.rs"]
 mod mounts;
 mod package;
@@ -43,7 +43,7 @@ use clap::Parser;
     about = "Setup, build, tests, lints and the demo"
 )]
 enum Command {
-    /// Make this machine ready: install what is missing, change nothing when all is there
+    /// Install what building and testing needs; changes nothing when all is installed
     Setup,
     /// Build the agent and its command line, optimised and static
     Build,
@@ -61,27 +61,27 @@ enum Command {
     /// Plain words, circles of modules and lengths of files are checked by tests: run `cargo nextest
     /// run -p xtask checks`.
     Lint,
-    /// Show the mesh at work on this machine, then remove every trace of it (as root)
+    /// Run a demo of the mesh on this machine, then remove everything (as root)
     Demo {
-        /// Stay up at the end, to play with, until Ctrl-C
+        /// Keep running at the end until Ctrl-C
         #[arg(long)]
         keep: bool,
     },
-    /// Measure how fast connects are, beside iptables, nftables and HAProxy, on this machine's
-    /// kernel (as root)
+    /// Measure the speed of connects on this machine, compared with iptables, nftables and HAProxy
+    /// (as root)
     Bench(bench::Options),
     /// Compare policies in a model of endpoints, with the code that decides in the kernel; `--help`
     /// lists its settings
     #[command(disable_help_flag = true)]
     Simulate {
-        /// Passed on
+        /// Arguments of the simulator
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         model: Vec<String>,
     },
-    /// Give any bytes to what reads files, requests and maps, guided by coverage
+    /// Fuzz the readers of files, requests and maps, guided by coverage
     Fuzz(fuzz::Options),
-    /// Put load on an agent that is changed, killed and restarted all the time, and check that
-    /// nothing fails or grows (as root)
+    /// Put load on a node while its configuration changes and its agent is killed and restarted;
+    /// check that nothing fails or grows (as root)
     Soak(soak::Options),
     /// Load the programs and run a smoke test, or other kernel tests, on other kernels of Debian
     /// and Ubuntu, each in an emulated machine

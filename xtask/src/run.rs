@@ -1,10 +1,10 @@
-//! Child processes: what is run is shown, and a failure names it.
+//! Runs child processes. Commands are printed, and errors name them.
 
 use std::{convert::Infallible, os::unix::process::CommandExt, path::PathBuf, process::Command};
 
 use anyhow::{Context, bail};
 
-/// Runs to the end, in view of the user.
+/// Runs a command to its end, with its output shown.
 pub fn check(command: &mut Command) -> anyhow::Result<()> {
     println!("$ {}", line(command));
     let status = command.status().with_context(|| line(command))?;
@@ -14,7 +14,7 @@ pub fn check(command: &mut Command) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Runs to the end, unseen, and returns standard output.
+/// Runs a command to its end, and returns its standard output.
 pub fn read(command: &mut Command) -> anyhow::Result<String> {
     let output = command.output().with_context(|| line(command))?;
     if !output.status.success() {
@@ -28,13 +28,13 @@ pub fn read(command: &mut Command) -> anyhow::Result<String> {
     Ok(String::from_utf8(output.stdout)?)
 }
 
-/// Becomes the command, so that its last words are the last words.
+/// Replaces this process by the command (`exec`), so that its output comes last.
 pub fn replace(command: &mut Command) -> anyhow::Result<Infallible> {
     println!("$ {}", line(command));
     Err(command.exec()).with_context(|| line(command))
 }
 
-/// Where a program is found, the way a shell looks for it.
+/// Returns the path of a program in `PATH`.
 pub fn which(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path)
@@ -42,7 +42,7 @@ pub fn which(program: &str) -> Option<PathBuf> {
         .find(|file| file.is_file())
 }
 
-/// A command as one would type it: set variables, program, arguments.
+/// Returns a command as typed in a shell: variables, program, arguments.
 pub fn line(command: &Command) -> String {
     let variables = command.get_envs().filter_map(|(name, value)| {
         Some(format!(

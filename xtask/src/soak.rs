@@ -1,22 +1,21 @@
-//! Load on an agent that is changed, killed and restarted all the time: built first, then this
-//! process becomes it.
+//! Builds the soak, then replaces this process by it (`exec`).
 
 use clap::Args;
 
 use crate::{bench, run, setup};
 
-/// How long, and what is chosen.
+/// Duration and seed.
 #[derive(Args)]
 pub struct Options {
     /// Time of the load
     #[arg(long, default_value_t = 10.0)]
     minutes: f64,
-    /// Number that decides the order of acts, to repeat a run; another one each time by default
+    /// Seed of the order of changes, to repeat a run [default: random]
     #[arg(long)]
     seed: Option<u64>,
 }
 
-/// Builds the agent and the soak, then becomes the soak. Fails when anything is not as it must be.
+/// Builds the agent and the soak, then replaces this process by the soak.
 pub fn soak(options: &Options) -> anyhow::Result<()> {
     setup::ensure(setup::DEMO)?;
     let mut soak = bench::build()?;

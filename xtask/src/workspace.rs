@@ -1,25 +1,25 @@
-//! Where things are in this repository.
+//! Paths in this repository.
 
 use std::{
     env,
     path::{Path, PathBuf},
 };
 
-/// Top directory of the repository.
+/// Returns the root directory of the repository.
 pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()
         .expect("xtask lies in the workspace")
 }
 
-/// Where cargo puts what it builds.
+/// Returns the target directory of cargo.
 pub fn target() -> PathBuf {
     let target =
         env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
     root().join(target)
 }
 
-/// The target that everything optimised is built for. It is named although it is the host's: only
+/// Returns the target of all optimised builds. It is the host's, and is named all the same: only
 /// then do build scripts and procedural macros, which the compiler loads, keep their own flags.
 pub fn triple() -> String {
     format!("{}-unknown-linux-gnu", env::consts::ARCH)
@@ -30,7 +30,7 @@ pub fn built() -> PathBuf {
     target().join(triple()).join("dist")
 }
 
-/// The shop that the demo serves.
+/// Returns the directory of the example, which the demo serves.
 pub fn example() -> PathBuf {
     root().join("deploy/example")
 }

@@ -1,6 +1,7 @@
-//! The client of the control socket. Every error says what to do.
+//! The client of the control socket.
 
 mod diagnosis;
+mod error;
 mod escape;
 
 use std::{
@@ -21,10 +22,9 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use self::escape::escape;
-use super::types::{
-    ApiError, Change, CommandOptions, CommandResult, Explanation, Question, Service, Status,
-};
+pub use self::error::Error;
+use self::{error::refusal, escape::escape};
+use super::types::{Change, CommandOptions, CommandResult, Explanation, Question, Service, Status};
 
 /// Most time of one request, from the connect to the last byte of the answer.
 const REQUEST_TIME: Duration = Duration::from_secs(30);
@@ -52,89 +52,6 @@ struct Answer {
     /// Whether a retry may get another answer.
     again: bool,
     body: Bytes,
-}
-
-/// A request failed.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// There is no socket.
-    #[error(
-        "no agent answers on {}: is it running? start it with `mesh-agent run`, or name another socket with --socket",
-        socket.display()
-    )]
-    NoAgent {
-        /// Socket.
-        socket: PathBuf,
-    },
-    /// An agent stopped and left its socket.
-    #[error(
-        "no agent answers on {}; programs and services stay in the kernel: start it again with `mesh-agent run`, or take \
-         everything out of the kernel with `mesh-agent uninstall` and the --pin-dir, --state-dir and --socket that the agent \
-         was given",
-        socket.display()
-    )]
-    Stopped {
-        /// Socket.
-        socket: PathBuf,
-    },
-    /// The socket belongs to another user.
-    #[error(
-        "no permission to open {}: run as root, or as a member of the group that the agent's --socket-group names",
-        socket.display()
-    )]
-    Permission {
-        /// Socket.
-        socket: PathBuf,
-    },
-    /// The agent took too long.
-    #[error("the agent on {} did not answer within {} s; is its process stopped?", socket.display(), REQUEST_TIME.as_secs())]
-    Timeout {
-        /// Socket.
-        socket: PathBuf,
-    },
-    /// The connection broke, or the listener does not speak HTTP.
-    #[error("lost the agent on {}: {reason}; try again", socket.display())]
-    Broken {
-        /// Socket.
-        socket: PathBuf,
-        /// The cause.
-        reason: String,
-    },
-    /// The object does not exist.
-    #[error("{reason}")]
-    NotFound {
-        /// The message of the agent.
-        reason: String,
-    },
-    /// The agent refused the request, because it would stop traffic, is malformed, or is not allowed
-    /// to this user.
-    #[error("{reason}")]
-    Declined {
-        /// The message of the agent.
-        reason: String,
-    },
-    /// The agent has not loaded its services yet.
-    #[error("{reason}")]
-    NotLoaded {
-        /// The message of the agent.
-        reason: String,
-    },
-    /// The agent failed to answer.
-    #[error("the agent answered {code}: {reason}")]
-    Refused {
-        /// HTTP status.
-        code: u16,
-        /// The message of the agent.
-        reason: String,
-    },
-    /// The answer cannot be parsed.
-    #[error(
-        "cannot read the answer of the agent: {reason}; are meshctl and mesh-agent of the same version?"
-    )]
-    Unreadable {
-        /// The parse error.
-        reason: serde_json::Error,
-    },
 }
 
 impl Client {
@@ -303,138 +220,5 @@ fn is_socket(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket())
 }
 
-fn refusal(Answer { code, again, body }: &Answer) -> Error {
-    let reason = match serde_json::from_slice::<ApiError>(body) {
-        Ok(ApiError { error }) => error,
-        Err(_) => String::from_utf8_lossy(body).into_owned(),
-    };
-    match *code {
-        _ if *again => Error::NotLoaded { reason },
-        StatusCode::NOT_FOUND => Error::NotFound { reason },
-        StatusCode::CONFLICT | StatusCode::BAD_REQUEST | StatusCode::FORBIDDEN => {
-            Error::Declined { reason }
-        }
-        code => Error::Refused {
-            code: code.as_u16(),
-            reason,
-        },
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use std::{
-        os::unix::net::UnixListener,
-        sync::{Arc, atomic::Ordering},
-    };
-
-    use super::*;
-    use crate::fixture::{Fake, cart, healthy, served};
-
-    #[tokio::test]
-    async fn error_without_an_agent_differs_when_one_left_its_socket() {
-        let directory = tempfile::tempdir().unwrap();
-        let socket = directory.path().join("agent.sock");
-        let expected = format!(
-            "no agent answers on {}: is it running? start it with `mesh-agent run`, or name another socket with --socket",
-            socket.display()
-        );
-        assert_eq!(
-            Client::new(socket.clone())
-                .status()
-                .await
-                .unwrap_err()
-                .to_string(),
-            expected
-        );
-        drop(UnixListener::bind(&socket).unwrap());
-        let expected = format!(
-            "no agent answers on {}; programs and services stay in the kernel: start it again with `mesh-agent run`, or \
-             take everything out of the kernel with `mesh-agent uninstall` and the --pin-dir, --state-dir and --socket that \
-             the agent was given",
-            socket.display()
-        );
-        assert_eq!(
-            Client::new(socket).status().await.unwrap_err().to_string(),
-            expected
-        );
-    }
-
-    #[test]
-    fn permission_error_says_to_run_as_root() {
-        let client = Client::new("/run/agent.sock".into());
-        let error = client.no_connection(&io::ErrorKind::PermissionDenied.into());
-        assert_eq!(
-            error.to_string(),
-            "no permission to open /run/agent.sock: run as root, or as a member of the group that the agent's --socket-group names"
-        );
-    }
-
-    #[tokio::test]
-    async fn client_waits_a_limited_time_for_services_to_load() {
-        let starting = Fake {
-            loaded: Arc::default(),
-            ..healthy()
-        };
-        let loaded = Arc::clone(&starting.loaded);
-        let agent = served(starting);
-        let hasty = Client {
-            socket: agent.socket.clone(),
-            patience: Duration::ZERO,
-        };
-        let reason = "the agent has not loaded its services yet; try again in a moment, and see `meshctl status` if that \
-                      does not help";
-        for answer in [
-            hasty.service("shop", "cart").await.err(),
-            hasty.services(None).await.err(),
-        ] {
-            assert_eq!(answer.unwrap().to_string(), reason);
-        }
-        let question = Question {
-            to: "10.96.0.10:80".into(),
-            ..Question::default()
-        };
-        assert_eq!(
-            hasty.explain(&question).await.unwrap_err().to_string(),
-            reason
-        );
-        tokio::spawn(async move {
-            sleep(LOOK_TIME).await;
-            loaded.store(true, Ordering::SeqCst);
-        });
-        assert_eq!(
-            Client::new(agent.socket.clone())
-                .service("shop", "cart")
-                .await
-                .unwrap(),
-            cart()
-        );
-    }
-
-    #[tokio::test]
-    async fn file_that_is_no_socket_is_not_an_agent() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("agent.sock");
-        fs::write(&path, "").unwrap();
-        assert!(matches!(
-            Client::new(path).status().await.unwrap_err(),
-            Error::NoAgent { .. }
-        ));
-    }
-
-    #[tokio::test]
-    async fn listener_that_hangs_up_is_reported_as_lost() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("agent.sock");
-        let listener = UnixListener::bind(&path).unwrap();
-        std::thread::spawn(move || drop(listener.accept()));
-        let error = Client::new(path).status().await.unwrap_err();
-        assert!(matches!(error, Error::Broken { .. }), "{error}");
-    }
-
-    #[test]
-    fn path_parts_are_escaped() {
-        assert_eq!(escape("cart-1.a_b~"), "cart-1.a_b~");
-        assert_eq!(escape("a/b?c d&é"), "a%2Fb%3Fc%20d%26%C3%A9");
-    }
-}
+mod tests;

@@ -2,6 +2,7 @@
 
 mod diagnosis;
 mod explanation;
+mod services;
 
 use std::{
     net::SocketAddr,
@@ -12,18 +13,20 @@ use std::{
     },
 };
 
-use mesh_common::counter::Counter;
 use tempfile::TempDir;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-pub use self::{diagnosis::diagnosis, explanation::explanation};
+pub use self::{
+    diagnosis::diagnosis,
+    explanation::explanation,
+    services::{busy_cart, cart, checked_cart, dns, headless},
+};
 use super::{
     access::Access,
     server::{self, View},
     types::{
-        CapacityUse, Change, ConfigProblem, Diagnosis, Endpoint, EndpointHealth, Explanation,
-        FrontendStatus, HealthCheck, Hook, PortCapacity, Question, Service, ServiceCounters,
-        ServicePort, Status, Support, Wrong,
+        CapacityUse, Change, ConfigProblem, Diagnosis, Explanation, Hook, Question, Service,
+        Status, Support, Wrong,
     },
     view::Refusal,
 };
@@ -246,188 +249,6 @@ pub fn status() -> Status {
         problems: vec![],
         degraded: vec![],
         kernel_features: vec![],
-    }
-}
-
-pub fn cart() -> Service {
-    let http = vec![
-        endpoint("10.0.0.1", 8080, 1, "ready", 60),
-        endpoint("10.0.0.2", 8080, 2, "ready", 117),
-        endpoint("10.0.0.3", 8080, 1, "notReady", 3),
-        endpoint("fd00::a:1", 8080, 1, "ready", 20),
-    ];
-    Service {
-        namespace: "shop".into(),
-        name: "cart".into(),
-        origin: "/etc/mesh-agent/services.d/shop.yaml:12".into(),
-        addresses: vec!["10.96.0.10".into(), "fd00::10".into()],
-        ports: vec![
-            port("http", 80, "TCP", [200, 4, 1, 2, 0, 0, 0, 0], http),
-            port(
-                "admin",
-                9000,
-                "TCP",
-                [0; 8],
-                vec![endpoint("10.0.0.4", 9000, 1, "terminating", 0)],
-            ),
-        ],
-        frontends: vec![
-            frontend("10.96.0.10", 80, "ClusterIP", "served", ""),
-            frontend("fd00::10", 80, "ClusterIP", "served", ""),
-            frontend("127.0.0.1", 30080, "NodePort", "served", ""),
-            frontend("10.96.0.10", 9000, "ClusterIP", "served", ""),
-            frontend("fd00::10", 9000, "ClusterIP", "refused", "no IPv6 endpoint"),
-        ],
-        notes: vec![],
-        left_out: None,
-    }
-}
-
-/// Returns the service under load: one endpoint is slow, one ejected, one drained.
-pub fn busy_cart() -> Service {
-    let mut cart = cart();
-    let http = &mut cart.ports[0];
-    http.balance = "latencyAware".into();
-    http.connections = 52;
-    http.capacity = PortCapacity {
-        usable: 200,
-        total: 500,
-        used: 52,
-    };
-    let [one, two, three, four] = http.endpoints.as_mut_slice() else {
-        unreachable!("it has four endpoints")
-    };
-    (one.connections, one.connecting, one.handshake_microseconds) = (40, 2, Some(1250));
-    (two.ejected_for_seconds, two.ejections) = (Some(8), 1);
-    two.effective_weight = 1;
-    (two.tier, four.tier) = (Some(2), Some(1));
-    three.consecutive_failures = 2;
-    (four.connections, four.draining) = (12, true);
-    four.locality.zone = Some("b".into());
-    http.counters[Counter::Failures] = 7;
-    http.counters[Counter::Ejections] = 1;
-    cart.notes =
-        vec!["10.0.0.9:8080 of shop/cart is drained by an operator, but not configured".into()];
-    cart
-}
-
-/// The same service with health checks: one endpoint fails, one is new, all of the other port fail.
-pub fn checked_cart() -> Service {
-    let mut cart = cart();
-    let health = |state: &str, reason: &str, since_seconds, kept| {
-        let checked_seconds_ago = (state != "unknown").then_some(3);
-        Some(EndpointHealth {
-            state: state.into(),
-            reason: reason.into(),
-            since_seconds,
-            checked_seconds_ago,
-            kept,
-        })
-    };
-    let [http, admin] = cart.ports.as_mut_slice() else {
-        unreachable!("it has two ports")
-    };
-    http.health_check = Some(HealthCheck {
-        probe: "http /up".into(),
-        port: None,
-        interval_milliseconds: 5000,
-        timeout_milliseconds: 500,
-        jitter_percent: 10,
-        rise: 2,
-        fall: 3,
-        allow_empty: false,
-    });
-    http.endpoints[0].health = health("healthy", "", 4000, false);
-    http.endpoints[1].health = health("unhealthy", "connection refused", 12, false);
-    http.endpoints[1].inactive_reason = Some("unhealthy".to_owned());
-    http.endpoints[1].active = false;
-    http.endpoints[3].health = health("unknown", "", 1, false);
-    admin.endpoints[0].health = health("unhealthy", "HTTP status 503, wanted 200-399", 75, true);
-    cart
-}
-
-/// A service that is left alone.
-pub fn headless() -> Service {
-    Service {
-        namespace: "shop".into(),
-        name: "db".into(),
-        origin: "/etc/mesh-agent/services.d/shop.yaml:60".into(),
-        addresses: vec![],
-        ports: vec![],
-        frontends: vec![],
-        notes: vec![],
-        left_out: Some("it is headless (clusterIP None)".into()),
-    }
-}
-
-pub fn dns() -> Service {
-    Service {
-        namespace: "kube-system".into(),
-        name: "dns".into(),
-        origin: "/etc/mesh-agent/services.d/dns.yaml:1".into(),
-        addresses: vec!["10.96.0.53".into()],
-        ports: vec![port("53", 53, "UDP", [12, 0, 0, 0, 0, 0, 0, 0], vec![])],
-        frontends: vec![FrontendStatus {
-            protocol: "UDP".into(),
-            ..frontend("10.96.0.53", 53, "ClusterIP", "refused", "no endpoint")
-        }],
-        notes: vec![],
-        left_out: None,
-    }
-}
-
-fn frontend(address: &str, port: u16, kind: &str, state: &str, reason: &str) -> FrontendStatus {
-    FrontendStatus {
-        address: address.into(),
-        port,
-        protocol: "TCP".into(),
-        kind: kind.into(),
-        state: state.into(),
-        reason: reason.into(),
-    }
-}
-
-fn port(
-    name: &str,
-    port: u16,
-    protocol: &str,
-    counters: [u64; 8],
-    endpoints: Vec<Endpoint>,
-) -> ServicePort {
-    let mut row = [0; 16];
-    row[..counters.len()].copy_from_slice(&counters);
-    ServicePort {
-        port_name: if name == port.to_string() {
-            String::new()
-        } else {
-            name.into()
-        },
-        port,
-        protocol: protocol.into(),
-        counters: ServiceCounters::from(row),
-        balance: "leastConnections".into(),
-        endpoints,
-        ..ServicePort::default()
-    }
-}
-
-fn endpoint(address: &str, port: u16, weight: u32, condition: &str, connects: u64) -> Endpoint {
-    let active = condition != "notReady";
-    Endpoint {
-        endpoint: if address.contains(':') {
-            format!("[{address}]:{port}")
-        } else {
-            format!("{address}:{port}")
-        },
-        weight,
-        condition: condition.into(),
-        active,
-        inactive_reason: (!active).then(|| condition.to_owned()),
-        index: active.then_some(1),
-        connects,
-        effective_weight: weight,
-        capacity: 1,
-        ..Endpoint::default()
     }
 }
 

@@ -12,8 +12,9 @@
 //! ```
 //!
 //! Modules are listed in the order in which data flows. `table` is the map type of services and
-//! rows; `usage` parses command lines, and `man_pages` describes them; `printable` makes text safe to show; `similar_names` finds
-//! what a user may have meant; `duration` parses text of users.
+//! rows; `usage` parses command lines, and `man_pages` describes them; `printable` makes text safe
+//! to show; `similar_names` finds what a user may have meant; `duration` parses durations such as
+//! `500ms`.
 
 pub mod usage;
 pub mod man_pages;

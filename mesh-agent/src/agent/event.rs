@@ -80,9 +80,9 @@ pub(super) struct NodeState {
 pub(super) struct Effects {
     /// The maps hold the configuration for the first time: attach the programs.
     pub(super) attach: bool,
-    /// The snapshot is another one.
+    /// The snapshot has changed.
     pub(super) publish: bool,
-    /// The endpoints to check from now on, if they are others than before.
+    /// The endpoints to check from now on, if they have changed.
     pub(super) checks: Option<Arc<Wanted>>,
     /// The answer to the command.
     pub(super) answer: Option<Answer>,

@@ -1,4 +1,4 @@
-//! The way of all events to the owner.
+//! The queue of events for the owner.
 
 use tokio::sync::{mpsc, oneshot};
 

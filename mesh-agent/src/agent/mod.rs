@@ -162,7 +162,7 @@ pub async fn run(settings: Settings, preparation: Preparation) -> anyhow::Result
         let uninstall = settings.uninstall_command();
         info!("stopped; programs and services stay in the kernel until `{uninstall}`");
     } else {
-        // A socket that stays means that programs are attached, and none are.
+        // Clients take a socket that stays as a sign that programs are attached.
         api::server::unbind(&settings.socket)?;
     }
     result

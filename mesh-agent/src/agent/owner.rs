@@ -3,7 +3,7 @@
 
 mod address_conflicts;
 mod commands;
-mod free;
+mod grace_period;
 mod handle;
 mod health;
 mod ids_in_use;

@@ -14,7 +14,7 @@ use crate::{
     model::{Admission, NODE_PORTS},
 };
 
-/// Bounds as one origin gives them.
+/// Bounds from one origin.
 #[derive(Args, Clone, Debug, Default)]
 pub(super) struct Bounds {
     /// Network of cluster addresses (`clusterIPs` and `address`): other cluster addresses are
@@ -88,33 +88,16 @@ impl Bounds {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use super::*;
-    use crate::config::{Flags, Given, SettingsError};
+    use crate::config::{Given, fixture};
 
     fn resolve(text: &str, bounds: Bounds) -> Result<(Admission, Quotas), Vec<String>> {
-        let directory = tempfile::tempdir().unwrap();
-        let file = directory.path().join("agent.yaml");
-        fs::write(&file, format!("cgroup: /x\n{text}")).unwrap();
-        let flags = Flags {
-            config: Some(file.clone()),
-            given: Given {
-                bounds,
-                ..Given::default()
-            },
+        let given = Given {
+            bounds,
+            ..Given::default()
         };
-        let short = |SettingsError(lines)| {
-            let file = file.display().to_string();
-            lines
-                .into_iter()
-                .map(|line: String| line.replace(&file, "agent.yaml"))
-                .collect()
-        };
-        flags
-            .resolve()
-            .map(|settings| (settings.admission, settings.quotas))
-            .map_err(short)
+        let settings = fixture::resolve(text, given)?;
+        Ok((settings.admission, settings.quotas))
     }
 
     fn networks(texts: &[&str]) -> Vec<IpNet> {

@@ -11,7 +11,7 @@ use crate::{
     source::settings::Field,
 };
 
-/// These settings as one origin gives them.
+/// These settings, from one origin.
 #[derive(Args, Clone, Debug, Default)]
 pub(super) struct Confinement {
     /// Group whose members may open the control socket and read, by name or number; drains and
@@ -76,28 +76,16 @@ impl Confinement {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use super::*;
-    use crate::config::{Flags, Given, SettingsError};
+    use crate::config::{Given, fixture};
 
     fn resolve(text: &str, confinement: Confinement) -> Result<(Access, bool), Vec<String>> {
-        let directory = tempfile::tempdir().unwrap();
-        let file = directory.path().join("agent.yaml");
-        fs::write(&file, format!("cgroup: /x\n{text}")).unwrap();
-        let flags = Flags {
-            config: Some(file.clone()),
-            given: Given {
-                confinement,
-                ..Given::default()
-            },
+        let given = Given {
+            confinement,
+            ..Given::default()
         };
-        let name = file.display().to_string();
-        let short = |line: String| line.replace(&name, "agent.yaml");
-        flags
-            .resolve()
-            .map(|settings| (settings.access, settings.system_call_filter))
-            .map_err(|SettingsError(lines)| lines.into_iter().map(short).collect())
+        let settings = fixture::resolve(text, given)?;
+        Ok((settings.access, settings.system_call_filter))
     }
 
     #[test]

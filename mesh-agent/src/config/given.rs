@@ -1,4 +1,4 @@
-//! Settings as one origin gives them: the flags and the environment, or the file.
+//! Settings from one origin: flags and environment, or the file. Any of them may be absent.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -18,7 +18,7 @@ use crate::{
     source::{Serve, ServiceDir},
 };
 
-/// Settings of one origin; the next origin gives the absent ones.
+/// Settings from one origin. Absent ones come from the next origin, or have defaults.
 #[derive(Args, Clone, Debug, Default)]
 pub struct Given {
     /// Directory of service files; repeat for several, with a name for each source except the local

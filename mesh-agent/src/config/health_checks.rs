@@ -27,7 +27,7 @@ const MAX_PER_SECOND: u32 = 100_000;
 const INTERVALS: std::ops::RangeInclusive<Duration> =
     Duration::from_millis(100)..=Duration::from_hours(24);
 
-/// Settings of health checks as one origin gives them.
+/// Settings of health checks, from one origin.
 #[derive(Args, Clone, Debug, Default)]
 pub struct HealthChecks {
     /// Health checks of this node per second, shared fairly: services that ask for more than their
@@ -144,23 +144,15 @@ fn min_interval(text: &str) -> Parsed<Duration> {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use super::*;
-    use crate::config::{Flags, Given, Settings, SettingsError};
+    use crate::config::{Given, Settings, fixture};
 
-    fn settings(text: &str, flags: HealthChecks) -> Result<Settings, SettingsError> {
-        let directory = tempfile::tempdir().unwrap();
-        let file = directory.path().join("agent.yaml");
-        fs::write(&file, format!("cgroup: /x\n{text}")).unwrap();
-        Flags {
-            config: Some(file),
-            given: Given {
-                health_checks: flags,
-                ..Given::default()
-            },
-        }
-        .resolve()
+    fn settings(text: &str, health_checks: HealthChecks) -> Result<Settings, Vec<String>> {
+        let given = Given {
+            health_checks,
+            ..Given::default()
+        };
+        fixture::resolve(text, given)
     }
 
     #[test]
@@ -204,7 +196,7 @@ mod tests {
             min_interval: Some(min_interval("0s")),
             ..HealthChecks::default()
         };
-        let SettingsError(lines) = settings(text, flags).unwrap_err();
+        let lines = settings(text, flags).unwrap_err();
         let reasons: Vec<&str> = lines
             .iter()
             .map(|line| line.split_once("healthChecks.").map_or(&**line, |it| it.1))

@@ -154,7 +154,7 @@ struct Page(NonNull<BackendEntry>);
 impl Page {
     fn patch(&self, at: u32, row: &BackendRow) {
         assert!(at < ROWS_PER_PAGE, "a row of this page");
-        // SAFETY: within the page, which is mapped as long as we live. Programs read these words,
+        // SAFETY: within the page, which is mapped until this is dropped. Programs read these words,
         // each whole, at any time; so each is written whole.
         unsafe {
             let to = ptr::addr_of_mut!((*self.0.as_ptr().add(at as usize)).row);
@@ -168,7 +168,7 @@ impl Page {
 impl Page {
     fn lift(&self, at: u32) {
         assert!(at < ROWS_PER_PAGE, "a row of this page");
-        // SAFETY: within the page, which is mapped as long as we live. Programs change the words
+        // SAFETY: within the page, which is mapped until this is dropped. Programs change the words
         // beside the row, which are atomic here, too.
         evidence::lift(unsafe { &*self.0.as_ptr().add(at as usize).cast::<Backend>() });
     }

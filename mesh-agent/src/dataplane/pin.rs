@@ -1,5 +1,5 @@
-//! What stays in the kernel without an agent: the pin directory, its lock, the links, and their
-//! removal.
+//! The pin directory, which keeps programs and maps in the kernel while no agent runs: its lock, the
+//! links of the hooks, and their removal.
 //!
 //! ```text
 //! <pin-dir>/lock/                       a directory, because a bpffs has no files; locked by the agent
@@ -38,7 +38,7 @@ const BPF_FS_MAGIC: i64 = 0xcafe_4a11;
 /// `CGROUP2_SUPER_MAGIC`, `include/uapi/linux/magic.h`
 const CGROUP2_MAGIC: i64 = 0x6367_7270;
 
-/// The pins cannot be used. Each message says what to do.
+/// Why the pins cannot be used. Each message says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Not a bpffs.
@@ -88,7 +88,7 @@ pub(super) fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Err
     }
 }
 
-/// The locked pin directory. While it lives, no other agent uses the directory.
+/// The locked pin directory. No other agent uses the directory until this is dropped.
 pub struct PinDir {
     path: PathBuf,
     _lock: Flock<File>,
@@ -154,7 +154,7 @@ impl PinDir {
         Ok(path)
     }
 
-    /// Removes maps that no program ever used.
+    /// Removes the directory of maps that no program has used yet.
     pub(super) fn remove_filling(&self) -> Result<usize, Error> {
         remove_if_there(&self.path.join(FILLING))
     }
@@ -298,7 +298,7 @@ impl Cgroup {
         &self.path
     }
 
-    /// Returns whether it is still at its path.
+    /// Returns whether the directory still exists at its path.
     pub(super) fn exists(&self) -> bool {
         fs::metadata(&self.path).is_ok_and(|there| there.ino() == self.id)
     }

@@ -1,14 +1,16 @@
-//! The `bpf(2)` calls that aya lacks: batches, link update, information and pins, attached
-//! programs. The only module with raw system calls.
+//! The `bpf(2)` calls that aya lacks: rows and batches of rows, link update, information and pins,
+//! attached programs. The only module with raw system calls.
 //!
 //! Numbers and layouts are those of `include/uapi/linux/bpf.h`, `union bpf_attr`, which never
 //! change.
+
+mod rows;
 
 use std::{
     ffi::CString,
     io,
     os::{
-        fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
+        fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
         unix::ffi::OsStrExt,
     },
     path::Path,
@@ -16,8 +18,10 @@ use std::{
 
 use bytemuck::{Pod, Zeroable};
 
-const BPF_MAP_LOOKUP_ELEM: libc::c_int = 1;
-const BPF_MAP_DELETE_ELEM: libc::c_int = 3;
+pub(super) use self::rows::{
+    Cursor, delete, lookup, lookup_batch, lookup_batch_bytes, refuses_map_access, update_batch,
+};
+
 const BPF_PROG_LOAD: libc::c_int = 5;
 const BPF_OBJ_PIN: libc::c_int = 6;
 const BPF_OBJ_GET: libc::c_int = 7;
@@ -25,14 +29,12 @@ const BPF_PROG_TEST_RUN: libc::c_int = 10;
 const BPF_PROG_GET_FD_BY_ID: libc::c_int = 13;
 const BPF_OBJ_GET_INFO_BY_FD: libc::c_int = 15;
 const BPF_PROG_QUERY: libc::c_int = 16;
-const BPF_MAP_LOOKUP_BATCH: libc::c_int = 24;
-const BPF_MAP_UPDATE_BATCH: libc::c_int = 26;
 const BPF_LINK_UPDATE: libc::c_int = 29;
 
 /// A `union bpf_attr` of some command: plain bytes, so that no padding is uninitialised.
 fn bpf<T: Pod>(command: libc::c_int, attr: &mut T) -> io::Result<libc::c_int> {
     // SAFETY: the kernel reads and writes `size` bytes of `attr`, which is exclusively borrowed.
-    // Pointers inside it are made from live borrows by the callers below.
+    // Pointers inside it are made from live borrows by the callers, here and in `rows`.
     let result = unsafe {
         libc::syscall(
             libc::SYS_bpf,
@@ -61,18 +63,6 @@ struct ObjPath {
     pathname: u64,
     bpf_fd: u32,
     file_flags: u32,
-}
-
-/// Whether the kernel refuses this thread the use of maps by their descriptors. It looks at
-/// capabilities before it looks at the descriptor, which is not one.
-/// <https://github.com/torvalds/linux/blob/v5.15/kernel/bpf/syscall.c>
-pub(super) fn refuses_map_access() -> bool {
-    let mut attr = Elem {
-        map_fd: u32::MAX,
-        ..Zeroable::zeroed()
-    };
-    let refused = bpf(BPF_MAP_LOOKUP_ELEM, &mut attr);
-    refused.is_err_and(|error| error.raw_os_error() == Some(libc::EPERM))
 }
 
 /// Opens a pinned map, program or link; close-on-exec, like every BPF descriptor.
@@ -283,133 +273,4 @@ pub(super) fn load_atomic_fetch() -> io::Result<()> {
     // SAFETY: the kernel returned a new descriptor.
     drop(unsafe { OwnedFd::from_raw_fd(program) });
     Ok(())
-}
-
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
-struct Elem {
-    map_fd: u32,
-    pad: u32,
-    key: u64,
-    value: u64,
-    flags: u64,
-}
-
-/// Reads the value of one key.
-pub(super) fn lookup<K: Pod, V: Pod>(map: &impl AsFd, key: &K) -> io::Result<V> {
-    let (key, mut value) = (address(key), V::zeroed());
-    let attr = Elem {
-        map_fd: raw(map.as_fd()),
-        pad: 0,
-        key,
-        value: address(&raw mut value),
-        flags: 0,
-    };
-    bpf(BPF_MAP_LOOKUP_ELEM, &mut { attr }).map(|_| value)
-}
-
-/// Deletes one key.
-pub(super) fn delete<K: Pod>(map: &impl AsFd, key: &K) -> io::Result<()> {
-    let key = address(key);
-    bpf(
-        BPF_MAP_DELETE_ELEM,
-        &mut Elem {
-            map_fd: raw(map.as_fd()),
-            pad: 0,
-            key,
-            value: 0,
-            flags: 0,
-        },
-    )
-    .map(drop)
-}
-
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
-struct Batch {
-    in_batch: u64,
-    out_batch: u64,
-    keys: u64,
-    values: u64,
-    count: u32,
-    map_fd: u32,
-    elem_flags: u64,
-    flags: u64,
-}
-
-/// Writes `keys[i] → values[i]`. For a per-CPU map, each key has as many values as there are CPUs.
-/// An error comes with the number of rows that were written.
-pub(super) fn update_batch<K: Pod, V: Pod>(
-    map: &impl AsFd,
-    keys: &[K],
-    values: &[V],
-) -> Result<(), (usize, io::Error)> {
-    assert!(values.len() >= keys.len(), "a value for every key");
-    let mut attr = Batch {
-        keys: address(keys.as_ptr()),
-        values: address(values.as_ptr()),
-        count: u32::try_from(keys.len()).expect("a batch fits into 32 bits"),
-        map_fd: raw(map.as_fd()),
-        ..Batch::zeroed()
-    };
-    bpf(BPF_MAP_UPDATE_BATCH, &mut attr)
-        .map(drop)
-        .map_err(|error| (attr.count as usize, error))
-}
-
-/// Position of a scan of a map, in the kernel's own format.
-#[derive(Clone, Copy, Default)]
-pub(super) struct Cursor(Option<u64>);
-
-impl Cursor {
-    /// Creates the cursor of a scan of an array from `index` on.
-    pub(super) fn at(index: u32) -> Self {
-        // The kernel continues after the key of the cursor.
-        Self(index.checked_sub(1).map(u64::from))
-    }
-}
-
-/// Reads up to `keys.len()` rows from `cursor` on and advances it. Returns the number of rows, and
-/// whether the map has ended. `values` holds `keys.len()` values of the map's size (of all CPUs,
-/// for a per-CPU map).
-pub(super) fn lookup_batch<K: Pod, V: Pod>(
-    map: &impl AsFd,
-    cursor: &mut Cursor,
-    keys: &mut [K],
-    values: &mut [V],
-) -> io::Result<(usize, bool)> {
-    let (count, values) = (keys.len(), bytemuck::cast_slice_mut(values));
-    lookup_batch_bytes(map, cursor, count, bytemuck::cast_slice_mut(keys), values)
-}
-
-/// Does what [`lookup_batch`] does, for up to `count` rows of any size, which must fit.
-pub(super) fn lookup_batch_bytes(
-    map: &impl AsFd,
-    cursor: &mut Cursor,
-    count: usize,
-    keys: &mut [u8],
-    values: &mut [u8],
-) -> io::Result<(usize, bool)> {
-    let start = cursor.0.unwrap_or_default();
-    let mut next = 0_u64;
-    let mut attr = Batch {
-        in_batch: if cursor.0.is_some() {
-            address(&raw const start)
-        } else {
-            0
-        },
-        out_batch: address(&raw mut next),
-        keys: address(keys.as_mut_ptr()),
-        values: address(values.as_mut_ptr()),
-        count: u32::try_from(count).expect("a batch fits into 32 bits"),
-        map_fd: raw(map.as_fd()),
-        ..Batch::zeroed()
-    };
-    let result = bpf(BPF_MAP_LOOKUP_BATCH, &mut attr);
-    cursor.0 = Some(next);
-    match result {
-        Ok(_) => Ok((attr.count as usize, false)),
-        Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok((attr.count as usize, true)),
-        Err(error) => Err(error),
-    }
 }

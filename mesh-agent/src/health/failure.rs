@@ -117,7 +117,7 @@ pub(super) fn from_hyper(protocol: &'static str, error: &hyper::Error) -> Failur
 fn reason(error: &hyper::Error) -> &'static str {
     match () {
         () if error.is_parse_too_large() => "the head of the answer is too large",
-        () if error.is_parse() => "what came is no answer of this protocol",
+        () if error.is_parse() => "the answer does not follow this protocol",
         () if error.is_incomplete_message() || error.is_closed() => {
             "the connection ended before the answer"
         }

@@ -59,7 +59,7 @@ fn failure(error: &io::Error) -> Failure {
             Some(Error::InvalidCertificate(_)) => {
                 "the endpoint does not have the key of its certificate"
             }
-            Some(_) => "what came is no TLS handshake",
+            Some(_) => "the answer is not a TLS handshake",
             None => "the connection ended during the handshake",
         },
     )

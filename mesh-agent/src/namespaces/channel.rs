@@ -1,4 +1,4 @@
-//! Asks the helper. Each request has a socket of its own, so that a slow one delays no other.
+//! Sends requests to the helper. Each has its own socket, so that a slow one delays no other.
 
 use std::{
     io::{self, BufWriter, Read as _, Write as _},
@@ -17,7 +17,7 @@ const TIME: Duration = Duration::from_secs(60);
 /// Time between two looks at `stop`.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// The way to the helper.
+/// A connection to the helper.
 pub(super) struct Channel(UnixStream);
 
 impl Channel {

@@ -1,4 +1,5 @@
-//! Sources of configuration: each watches what it reads, and sends it as whole snapshots (`SourceUpdate`).
+//! Sources of configuration: each watches what it reads, and sends it as whole snapshots
+//! (`SourceUpdate`).
 //!
 //! ```text
 //! watch ──► mesh_files::dir ──► mesh_core::source ──► SourceUpdate

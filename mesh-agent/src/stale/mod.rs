@@ -7,7 +7,8 @@
 //!                              ▲──────────────── unfinished() ──────────────┴◄─ record() ─┴── CloseReport
 //! ```
 //!
-//! [`namespace`] finds the network namespaces, [`sock_diag`] lists and closes sockets in the one a thread is in.
+//! [`namespace`] finds the network namespaces; [`sock_diag`] lists and closes the sockets of a
+//! thread's namespace.
 //!
 //! Also releases what sockets hold that ended without a hook:
 //! ```text

@@ -12,7 +12,8 @@ use crate::{
 };
 
 pub(super) const NANOSECONDS_PER_MICROSECOND: u64 = 1000;
-/// Longest time for which a connection is open that says anything about its backend, microseconds.
+/// Longest sample of the time for which a connection is open, microseconds. How much longer it is open
+/// says nothing about its backend.
 const LONG: u64 = 1_000_000;
 
 /// What a row says of the socket's place. Read before the state is changed, and valid if that

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::stats::percentile;
 use crate::place::Place;
 
-/// Longer than any connect that is to succeed, and than the time after which one counts as failed.
+/// Timeout of a connect: longer than a connect that succeeds, and than the connect timeout of services.
 const PATIENCE: Duration = Duration::from_secs(3);
 
 /// What the clients do.
@@ -22,9 +22,9 @@ const PATIENCE: Duration = Duration::from_secs(3);
 pub struct Options {
     /// Service address
     to: SocketAddr,
-    /// Clients at the same time
+    /// Number of concurrent clients
     threads: usize,
-    /// For how long, milliseconds
+    /// Duration of the load, milliseconds
     milliseconds: u64,
     /// Keep each connection open for about this number of milliseconds
     #[arg(long, default_value_t = 0)]
@@ -126,15 +126,14 @@ fn work(options: &Options, seed: u64, end: Instant) -> (Vec<u64>, [u64; 3]) {
             continue;
         };
         if options.hold > 0 {
-            // Between nothing and twice the time (a linear congruential generator is chance
-            // enough).
+            // Uniform between zero and twice the time, from a linear congruential generator.
             chance = chance
                 .wrapping_mul(6_364_136_223_846_793_005)
                 .wrapping_add(1_442_695_040_888_963_407);
             thread::sleep(Duration::from_millis((chance >> 33) % (2 * options.hold)));
         }
-        // A listener that closes between the two last packets of a handshake leaves a connection
-        // that is never answered.
+        // A listener that closes before the last packet of a handshake arrives leaves a connection
+        // without an answer.
         stream
             .set_read_timeout(Some(PATIENCE))
             .expect("a timeout that is not zero");

@@ -50,7 +50,7 @@ impl Endpoint {
                     };
                     served.fetch_add(1, Ordering::Relaxed);
                     thread::sleep(time);
-                    // A client that hung up waits for nothing.
+                    // The client may have disconnected.
                     _ = stream.write_all(b"!");
                 }
             })
@@ -75,7 +75,7 @@ impl Drop for Endpoint {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
         for worker in std::mem::take(&mut self.workers) {
-            // One connect wakes one worker; a worker may be woken by a client meanwhile.
+            // Each connect wakes one worker, which may be another one.
             while !worker.is_finished() {
                 drop(
                     self.netns.run(|| {

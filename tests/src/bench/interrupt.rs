@@ -1,4 +1,4 @@
-//! Ctrl-C as an orderly end: whatever a measurement has made is dropped on the way out.
+//! Ends a measurement at Ctrl-C by unwinding, so that everything that it created is dropped.
 
 use std::{
     ffi::c_int,
@@ -8,12 +8,12 @@ use std::{
 
 use nix::sys::signal::{SigHandler, Signal, signal};
 
-/// Whether a signal has come. Handlers have no other way to be heard; children start without them.
+/// Whether a signal was received. A signal handler can only set a static. Children do not inherit it.
 static HEARD: AtomicBool = AtomicBool::new(false);
 
 struct Interrupted;
 
-/// Runs `work`, which looks for signals by [`check`]; none when it was interrupted.
+/// Runs `work`, which calls [`check`] from time to time. Returns nothing when it was interrupted.
 pub fn guard<T>(work: impl FnOnce() -> T + panic::UnwindSafe) -> Option<T> {
     for ending in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
         // SAFETY: the handler does nothing but store to an atomic.
@@ -26,7 +26,7 @@ pub fn guard<T>(work: impl FnOnce() -> T + panic::UnwindSafe) -> Option<T> {
     }
 }
 
-/// Unwinds to [`guard`] when a signal has come.
+/// Unwinds to [`guard`] if a signal was received.
 pub fn check() {
     if HEARD.load(Ordering::Relaxed) {
         panic::resume_unwind(Box::new(Interrupted));

@@ -1,6 +1,6 @@
-//! How fast connects are, beside others (`speed`), and how well they are spread: on the real kernel
-//! with real servers (`quality`), and in a model of endpoints that this machine could not host
-//! (`simulate`). Every contender has its own cgroup and network namespace.
+//! Benchmarks: speed of connects compared with other implementations (`speed`), and quality of
+//! balancing, on the real kernel with real servers (`quality`) and in a model with more endpoints
+//! than this machine can run (`simulate`). Each contender has its own cgroup and network namespace.
 
 mod client;
 mod endpoint;
@@ -23,10 +23,10 @@ use crate::soak;
 #[command(
     name = "mesh-bench",
     bin_name = "cargo xtask",
-    about = "How fast connects are, and how well they are spread"
+    about = "Measures the speed of connects and the quality of balancing"
 )]
 enum Command {
-    /// Measure costs, latency, throughput and changes beside other ways to serve (as root)
+    /// Measure costs, latency, throughput and changes, compared with other implementations (as root)
     Speed(speed::Options),
     /// Measure balancing on this machine's kernel, with real servers (as root)
     Quality(quality::Options),
@@ -34,10 +34,10 @@ enum Command {
     Simulate(simulate::Options),
     /// Put load on an agent that is changed, killed and restarted all the time (as root)
     Soak(soak::Options),
-    /// Connect in closed loops and print what came of it
+    /// Connect in closed loops and print the results
     #[command(hide = true)]
     Client(client::Options),
-    /// Connect in closed loops and print how long it took
+    /// Connect in closed loops and print the times
     #[command(hide = true)]
     Drive(speed::load::drive::Options),
     /// Echo a byte of every connection

@@ -1,4 +1,4 @@
-//! The measurements of balancing, interleaved: each round measures every contender once.
+//! Measures the quality of balancing. Rounds are interleaved: each measures every contender once.
 
 use std::{fs, path::PathBuf, time::Instant};
 

@@ -1,4 +1,4 @@
-//! The rows of the table, each a measurement of its own.
+//! The measurements of balancing, one for each row of the table.
 
 mod checks;
 mod loss;
@@ -15,7 +15,7 @@ use crate::{Node, service};
 
 const VIP: &str = "10.96.0.10:80";
 
-/// How much is measured.
+/// Sizes and durations of the measurements.
 pub struct Scale {
     rounds: usize,
     time: Duration,
@@ -35,7 +35,7 @@ impl Scale {
 /// A measurement.
 type Measure = fn(&Scale) -> Vec<Row>;
 
-/// All of them, by what they measure.
+/// All measurements with their titles.
 pub(super) const ALL: [(&str, Measure); 7] = [
     (
         "Five endpoints of 16 workers, 10 ms a connection, one 100 ms; 64 clients in closed loops",
@@ -68,7 +68,7 @@ struct Scene {
 }
 
 impl Scene {
-    /// Each endpoint has `workers` that take this number of milliseconds.
+    /// Starts a node whose endpoints have `workers` that take these numbers of milliseconds.
     fn new(settings: &str, workers: usize, milliseconds: &[u64]) -> Self {
         let node = Node::start();
         let netns = &node.place().netns;

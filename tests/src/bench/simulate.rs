@@ -1,6 +1,6 @@
-//! Balancing in a model: the code that decides in the kernel, over tables that the agent compiled,
-//! and endpoints that are queues in virtual time. So policies can be compared at sizes that no test
-//! machine hosts.
+//! Simulates balancing: runs the decision code of the kernel programs over compiled tables, with
+//! endpoints as queues in virtual time. So policies can be compared with more endpoints than a test
+//! machine can run.
 
 use std::{
     cmp::Reverse,
@@ -39,10 +39,10 @@ pub struct Options {
     /// Clients in closed loops
     #[arg(long, default_value_t = 64)]
     clients: u32,
-    /// How many endpoints are slow
+    /// Number of slow endpoints
     #[arg(long, default_value_t = 1)]
     slow: u32,
-    /// How many times slower those are
+    /// Factor by which those are slower
     #[arg(long, default_value_t = 10)]
     factor: u64,
     /// Connections that an endpoint serves at the same time; others wait
@@ -55,7 +55,7 @@ pub struct Options {
     /// Virtual seconds
     #[arg(long, default_value_t = 10)]
     seconds: u64,
-    /// Where chance begins
+    /// Seed of the random numbers
     #[arg(long, default_value_t = 1)]
     seed: u64,
 }
@@ -95,7 +95,7 @@ pub(super) fn run(options: &Options) -> bool {
     true
 }
 
-/// An endpoint: a queue before some workers.
+/// An endpoint: workers, and a queue of waiting connections.
 #[derive(Default)]
 struct Queue {
     busy: usize,
@@ -110,9 +110,9 @@ struct Model {
     key: FrontendKey,
     places: HashMap<SocketAddr, usize>,
     queues: Vec<Queue>,
-    /// Endpoint and begin of each client's connection, microseconds.
+    /// Endpoint of each client's connection, and when it began, microseconds.
     clients: Vec<(usize, u64)>,
-    /// When, and whose connection is served then.
+    /// Ends of connections: time and client.
     events: BinaryHeap<Reverse<(u64, u32)>>,
     chance: u64,
 }
@@ -237,7 +237,7 @@ impl Model {
         }
     }
 
-    /// Microseconds that the connection was open.
+    /// Returns how long the connection was open, microseconds.
     fn close(&mut self, client: u32, now: u64) -> u64 {
         self.memory.set_socket(client.into());
         self.memory.set_now(now * 1000);

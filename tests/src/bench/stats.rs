@@ -1,6 +1,6 @@
 //! Medians and percentiles.
 
-/// The value below which `share` of the sorted values are; zero for none.
+/// Returns the value below which `share` of the sorted values are; zero without values.
 pub fn percentile(sorted: &[u64], share: f64) -> u64 {
     #[expect(
         clippy::cast_possible_truncation,
@@ -12,7 +12,7 @@ pub fn percentile(sorted: &[u64], share: f64) -> u64 {
     sorted.get(place).copied().unwrap_or(0)
 }
 
-/// Middle, lowest and highest of some values.
+/// Returns the median, the lowest and the highest value.
 pub fn spread(values: &[f64]) -> (f64, f64, f64) {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);

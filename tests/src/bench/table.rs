@@ -1,4 +1,4 @@
-//! What was measured beside what was aimed at.
+//! Lines that compare a figure with its target.
 
 use std::fmt;
 
@@ -9,9 +9,9 @@ pub struct Row {
     pub what: String,
     /// Median over the rounds.
     pub value: f64,
-    /// Lowest and highest.
+    /// Lowest and highest value.
     pub spread: [f64; 2],
-    /// The figure aimed at.
+    /// The target.
     pub target: f64,
     /// Whether the figure should be at least the target, instead of at most.
     pub at_least: bool,

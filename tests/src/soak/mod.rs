@@ -1,6 +1,5 @@
-//! Load on a node for as long as one likes, while everything that may change does: endpoints,
-//! services, drains, agents that are killed at any moment. Panics at the first thing that is not as
-//! it must be.
+//! Puts load on a node for any time while endpoints, services and drains change, and agents are
+//! killed at any moment. Panics at the first unexpected result.
 //!
 //! ```text
 //! round: load (closed loops over TCP and UDP, streams that beat) ∥ acts, chosen at random
@@ -31,13 +30,13 @@ use self::{
 /// Time of one round.
 const ROUND: Duration = Duration::from_secs(5);
 
-/// How long, and what is chosen.
+/// Duration and seed.
 #[derive(Args, Clone, Copy, Debug)]
 pub struct Options {
     /// Time of the load
     #[arg(long, default_value_t = 10.0)]
     minutes: f64,
-    /// Number that decides the order of acts; another one each time by default
+    /// Seed of the order of changes [default: random]
     #[arg(long)]
     seed: Option<u64>,
 }

@@ -1,4 +1,4 @@
-//! No Rust file is so long that a reader must scroll to recall.
+//! No Rust file has more lines than the limit.
 
 use std::collections::BTreeMap;
 

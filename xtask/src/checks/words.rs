@@ -7,7 +7,7 @@ use proc_macro2::{TokenStream, TokenTree};
 
 use super::{Sources, exceptions, files, report};
 
-/// Words that turn a sentence about sockets, rows and services into a riddle, one a line.
+/// Words that make a sentence about sockets, rows and services hard to understand, one per line.
 const WORDS: &str = include_str!("words.txt");
 
 /// Lines of comments for each place that may be left.

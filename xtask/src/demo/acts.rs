@@ -1,4 +1,4 @@
-//! The story, act by act.
+//! The steps of the demo.
 
 use std::time::{Duration, Instant};
 
@@ -15,13 +15,13 @@ use super::{
 };
 use crate::run;
 
-/// Connects per spread that is shown.
+/// Number of connects of each distribution that is shown.
 const TIMES: u32 = 300;
-/// How long traffic is watched after a change.
+/// Time for which traffic is observed after a change.
 const WATCH: Duration = Duration::from_secs(1);
 
-/// Plays all acts. Every process it started has ended when it returns; what the agent left in the
-/// kernel is still there.
+/// Runs all steps. When it returns, all processes that it started have ended, but programs and maps
+/// are still in the kernel.
 pub fn play(site: &Site, interrupt: &Interrupt, tell: &mut Tell, keep: bool) -> anyhow::Result<()> {
     let mut stage = Stage {
         site,
@@ -235,8 +235,8 @@ impl Stage<'_> {
     }
 }
 
-/// Whether a share is what its weight promises; five standard deviations of 600 connects are less
-/// than 0.1.
+/// Returns whether the share of an endpoint differs by less than 0.1 from that of its weight. Five
+/// standard deviations of 600 connects are less than that.
 fn is_near(answers: &Tally, name: &str, weight: u64, whole: u64) -> bool {
     #[expect(clippy::cast_precision_loss, reason = "weights of a demo")]
     let promised = weight as f64 / whole as f64;

@@ -1,4 +1,4 @@
-//! The agent under show, and its command line.
+//! The agent of the demo, and its `meshctl`.
 
 use std::{
     fs::{self, File},
@@ -19,15 +19,15 @@ use nix::{
 use super::{interrupt::Interrupt, site::Site};
 use crate::{run, workspace};
 
-/// How long the agent may take to be ready, and to end.
+/// Longest time until the agent is ready, and until it ends.
 const PATIENCE: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(5);
 
-/// A running agent. Dropping it asks it to end; what it installed in the kernel stays.
+/// A running agent. Stopped when dropped; programs and maps stay in the kernel.
 pub struct Agent(Child);
 
 impl Agent {
-    /// Starts the agent and waits until it is ready. Returns how long that took, too.
+    /// Starts the agent and waits until it is ready. Also returns the time that took.
     pub fn start(site: &Site, interrupt: &Interrupt) -> anyhow::Result<(Self, Duration)> {
         let start = Instant::now();
         let mut agent = Self(command(site)?.spawn().context("start mesh-agent")?);
@@ -43,12 +43,12 @@ impl Agent {
         Ok((agent, start.elapsed()))
     }
 
-    /// Process id.
+    /// Returns its process id.
     pub fn pid(&self) -> u32 {
         self.0.id()
     }
 
-    /// Kills it; it has no chance to do anything.
+    /// Kills it with SIGKILL.
     pub fn kill(mut self) -> anyhow::Result<()> {
         self.0.kill()?;
         self.0.wait()?;
@@ -76,14 +76,14 @@ impl Drop for Agent {
     }
 }
 
-/// `meshctl` talking to the agent of this site.
+/// Returns a `meshctl` command for the agent of this demo.
 pub fn meshctl(site: &Site, arguments: &[&str]) -> Command {
     let mut meshctl = Command::new(workspace::built().join("meshctl"));
     meshctl.arg("--socket").arg(site.socket()).args(arguments);
     meshctl
 }
 
-/// Connects that the kernel counted for a service of the shop, over all its addresses and ports.
+/// Returns the connects that the kernel counted for a service, over all its addresses and ports.
 pub fn counted_connects(site: &Site, service: &str) -> anyhow::Result<u64> {
     let json = run::read(&mut meshctl(
         site,
@@ -104,7 +104,7 @@ fn connects_in(service: &str) -> Option<u64> {
 fn command(site: &Site) -> anyhow::Result<Command> {
     let log = File::options().create(true).append(true).open(log(site))?;
     let mut agent = Command::new(workspace::built().join("mesh-agent"));
-    // Nothing that configures the machine's own agent, be there one, configures this one.
+    // The settings of an agent of this machine must not affect this one.
     agent
         .env_clear()
         .arg("run")
@@ -122,7 +122,7 @@ fn command(site: &Site) -> anyhow::Result<Command> {
         .arg(site.socket())
         .arg("--state-dir")
         .arg(site.state());
-    // Ctrl-C is for the demo, which ends the agent itself.
+    // Ctrl-C must reach only the demo, which stops the agent.
     agent
         .process_group(0)
         .stdin(Stdio::null())

@@ -1,4 +1,4 @@
-//! Clients that know nothing of a mesh: curl, and bash for UDP.
+//! Unmodified clients: curl, and bash for UDP.
 
 use std::{os::unix::process::CommandExt, process::Command, time::Duration};
 
@@ -7,20 +7,20 @@ use anyhow::{Context, bail};
 use super::{site::Site, tally::Tally};
 use crate::run;
 
-/// A command in the demo's cgroup. The shell moves itself there first, since the programs that run
-/// for a socket are those of the cgroup in which it was created.
+/// Returns a command that runs in the demo's cgroup. A shell enters the cgroup first, because the
+/// programs that run for a socket are those of the cgroup in which it was created.
 pub fn inside(site: &Site, program: &str) -> Command {
     let mut shell = Command::new("sh");
     shell
         .args(["-c", "echo $$ > \"$0/cgroup.procs\" && exec \"$@\""])
         .arg(&site.cgroup)
         .arg(program);
-    // Ctrl-C is for the demo.
+    // Ctrl-C must reach only the demo.
     shell.process_group(0);
     shell
 }
 
-/// What the user types to run a command in the cgroup.
+/// Returns the command line with which a user runs a command in the cgroup.
 pub fn inside_line(site: &Site, command: &str) -> String {
     format!(
         "sh -c 'echo $$ > {}/cgroup.procs; exec {command}'",
@@ -28,7 +28,7 @@ pub fn inside_line(site: &Site, command: &str) -> String {
     )
 }
 
-/// One curl that connects `times` times. Every answer is the name of an endpoint.
+/// Connects `times` times with one curl. Each answer is the name of an endpoint.
 pub fn curl(site: &Site, service: &str, times: u32) -> anyhow::Result<Tally> {
     let url = format!("http://{service}/?[1-{times}]");
     let mut curl = inside(site, "curl");
@@ -44,7 +44,7 @@ pub fn curl(site: &Site, service: &str, times: u32) -> anyhow::Result<Tally> {
     Ok(run::read(&mut curl)?.lines().collect())
 }
 
-/// The peer that curl believes to be talking to.
+/// Returns the peer address that curl reports.
 pub fn curl_peer(site: &Site, service: &str) -> anyhow::Result<String> {
     let mut curl = inside(site, "curl");
     curl.args([
@@ -63,7 +63,7 @@ pub fn curl_peer(site: &Site, service: &str) -> anyhow::Result<String> {
     )
 }
 
-/// Asks a service without endpoints. Returns how soon curl was refused.
+/// Connects to a service without endpoints. Returns the time until curl was refused.
 pub fn curl_refused(site: &Site, service: &str) -> anyhow::Result<Duration> {
     let mut curl = inside(site, "curl");
     curl.args([
@@ -86,7 +86,7 @@ pub fn curl_refused(site: &Site, service: &str) -> anyhow::Result<Duration> {
     ))
 }
 
-/// One bash that opens `times` UDP sockets. Every answer is the name of an endpoint.
+/// Opens `times` UDP sockets with one bash. Each answer is the name of an endpoint.
 pub fn udp(site: &Site, (host, port): (&str, u16), times: u32) -> anyhow::Result<Tally> {
     let script = format!(
         "for i in $(seq {times}); do exec 3<>/dev/udp/{host}/{port}; echo how many >&3; timeout 1 head -n 1 <&3; done; true"

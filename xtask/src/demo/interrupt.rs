@@ -1,4 +1,4 @@
-//! Ctrl-C as a value, so that a demo that is interrupted still cleans up.
+//! Handles Ctrl-C, so that an interrupted demo cleans up.
 
 use std::{
     ffi::c_int,
@@ -10,16 +10,16 @@ use std::{
 use anyhow::bail;
 use nix::sys::signal::{SigHandler, Signal, signal};
 
-/// Whether a signal has come. Handlers have no other way to be heard; children start without them.
+/// Whether a signal was received. A signal handler can only set a static. Children do not inherit it.
 static HEARD: AtomicBool = AtomicBool::new(false);
 
 const POLL: Duration = Duration::from_millis(5);
 
-/// Hears of signals that ask the process to end, instead of dying of them.
+/// Records signals that would end the process.
 pub struct Interrupt(());
 
 impl Interrupt {
-    /// From here on.
+    /// Starts to record signals.
     pub fn watch() -> anyhow::Result<Self> {
         for ending in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
             // SAFETY: the handler does nothing but store to an atomic.
@@ -28,7 +28,7 @@ impl Interrupt {
         Ok(Self(()))
     }
 
-    /// Fails when interrupted.
+    /// Fails if a signal was received.
     pub fn check(&self) -> anyhow::Result<()> {
         if HEARD.load(Ordering::Relaxed) {
             bail!("interrupted");
@@ -36,7 +36,7 @@ impl Interrupt {
         Ok(())
     }
 
-    /// Waits; fails at once when interrupted.
+    /// Waits for this time. Fails at once when a signal is received.
     pub fn wait(&self, duration: Duration) -> anyhow::Result<()> {
         let start = Instant::now();
         while start.elapsed() < duration {
@@ -46,7 +46,7 @@ impl Interrupt {
         self.check()
     }
 
-    /// Waits for the interrupt.
+    /// Waits for a signal.
     pub fn wait_for_it(&self) {
         while self.check().is_ok() {
             thread::sleep(POLL);

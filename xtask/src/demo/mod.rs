@@ -6,8 +6,8 @@
 //!                        site: copy of deploy/example ──► agent
 //! ```
 //!
-//! Only processes in the demo's own cgroup see the mesh, and everything is removed at the end, on
-//! Ctrl-C and on error; what a killed demo leaves is removed by the next one.
+//! Only processes in the demo's own cgroup are served. Everything is removed at the end, on Ctrl-C and
+//! on error. What a killed demo leaves is removed by the next one.
 
 mod acts;
 mod agent;
@@ -29,7 +29,7 @@ use nix::unistd::geteuid;
 use self::{interrupt::Interrupt, site::Site, tell::Tell};
 use crate::{cargo, setup};
 
-/// Prepares, builds, plays and cleans up. Fails when anything was not as the story tells it.
+/// Builds the agent, runs the demo and cleans up. Fails when a result is not as expected.
 pub fn run(keep: bool) -> anyhow::Result<()> {
     if !geteuid().is_root() {
         bail!("attaching programs to the kernel needs root: run `cargo xtask demo` as root");

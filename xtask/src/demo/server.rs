@@ -1,5 +1,4 @@
-//! The smallest servers that answer with their name: HTTP over TCP, and one datagram for another
-//! over UDP.
+//! Servers that answer with their name, over HTTP or with a UDP datagram.
 
 use std::{
     io::{self, BufRead, BufReader, Write},
@@ -12,10 +11,10 @@ use std::{
     time::Duration,
 };
 
-/// How long a server waits for one client, and how soon a UDP server notices that it shall stop.
+/// Longest time that a server waits for a client, and until a UDP server notices that it must stop.
 const PATIENCE: Duration = Duration::from_millis(100);
 
-/// A thread that answers with a name. Dropping it closes its socket before `drop` returns.
+/// A thread that answers with a name. `drop` returns when its socket is closed.
 pub struct Server {
     stop: Arc<AtomicBool>,
     wake: Box<dyn Fn() + Send>,
@@ -23,24 +22,24 @@ pub struct Server {
 }
 
 impl Server {
-    /// HTTP: any request is answered with `name`, then the connection is closed.
+    /// Starts an HTTP server that answers each request with `name` and closes the connection.
     pub fn http(address: SocketAddr, name: &'static str) -> io::Result<Self> {
         let listener = TcpListener::bind(address)?;
         let address = listener.local_addr()?;
-        // A thread in `accept` sees that it shall stop when a client connects.
+        // A connect wakes the thread in `accept`, so that it sees that it must stop.
         let wake = move || drop(TcpStream::connect(address));
         Ok(Self::spawn(wake, move |stop| {
             for stream in listener.incoming() {
                 if stop.load(Ordering::Relaxed) {
                     return;
                 }
-                // A client that hangs up costs no other client anything.
+                // An error of one client must not affect others.
                 let _ = stream.and_then(|stream| answer_http(&stream, name));
             }
         }))
     }
 
-    /// UDP: any datagram is answered with `name` and a line end.
+    /// Starts a UDP server that answers each datagram with `name` and a newline.
     pub fn udp(address: SocketAddr, name: &'static str) -> io::Result<Self> {
         let socket = UdpSocket::bind(address)?;
         socket.set_read_timeout(Some(PATIENCE))?;

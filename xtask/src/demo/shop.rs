@@ -9,22 +9,22 @@ use anyhow::Context;
 
 use super::server::Server;
 
-/// Service addresses of the example, as they stand in a URL. TCP is on port 80.
+/// Service addresses of the example, as in a URL. TCP services have port 80.
 pub const CATALOG: &str = "10.96.0.10";
 pub const CATALOG_V6: &str = "[fd00:96::10]";
 pub const CHECKOUT: &str = "10.96.0.20";
 pub const PAYMENTS: &str = "10.96.0.40";
-/// UDP.
+/// Address and port of the UDP service.
 pub const STOCK: (&str, u16) = ("10.96.0.30", 9000);
 
-/// Shares of the endpoints of `checkout`.
+/// Weights of the endpoints of `checkout`.
 pub const CHECKOUT_WEIGHTS: [(&str, u64); 3] =
     [("checkout-1", 1), ("checkout-2", 2), ("checkout-3", 7)];
 
-/// The endpoint that dies during the demo: its name and how its line in `catalog.yaml` is known.
+/// The endpoint that is stopped during the demo: its name, and text that its line in `catalog.yaml` contains.
 pub const VICTIM: (&str, &str) = ("catalog-2", "127.0.1.2]");
 
-/// Every endpoint: name, address, how it answers.
+/// All endpoints: name, address, protocol.
 const ENDPOINTS: [(&str, &str, Answer); 10] = [
     ("catalog-1", "127.0.1.1:18080", Server::http),
     ("catalog-2", "127.0.1.2:18080", Server::http),
@@ -40,11 +40,11 @@ const ENDPOINTS: [(&str, &str, Answer); 10] = [
 
 type Answer = fn(SocketAddr, &'static str) -> std::io::Result<Server>;
 
-/// All endpoints, listening.
+/// The servers of all endpoints.
 pub struct Shop(BTreeMap<&'static str, Server>);
 
 impl Shop {
-    /// Starts every server; those on IPv6 only where there is IPv6.
+    /// Starts all servers. Leaves out IPv6 on a machine without it.
     pub fn open() -> anyhow::Result<Self> {
         let endpoints = ENDPOINTS
             .iter()
@@ -52,7 +52,7 @@ impl Shop {
         endpoints.map(open).collect::<anyhow::Result<_>>().map(Self)
     }
 
-    /// Stops one server: connects to its address are refused from here on.
+    /// Stops one server, so that connects to its address are refused.
     pub fn close(&mut self, name: &str) {
         self.0.remove(name);
     }
@@ -69,12 +69,12 @@ fn open(
     Ok((name, server))
 }
 
-/// Whether this machine has IPv6 on loopback.
+/// Returns whether this machine has IPv6 on loopback.
 pub fn has_ipv6() -> bool {
     TcpListener::bind("[::1]:0").is_ok()
 }
 
-/// One line per service: its name and the addresses of its endpoints.
+/// Returns the endpoint addresses of each service, by its name.
 pub fn endpoints() -> BTreeMap<&'static str, Vec<&'static str>> {
     let mut services = BTreeMap::<_, Vec<_>>::new();
     for (name, address, _) in ENDPOINTS {

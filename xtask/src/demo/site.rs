@@ -1,6 +1,5 @@
-//! Everything a demo leaves on the machine while it runs: a cgroup, a pin directory and a run
-//! directory, all named after the demo's process, so that the next demo recognises what a killed
-//! one left behind.
+//! What a demo creates on the machine: a cgroup, a pin directory and a run directory. Their names
+//! contain the process id of the demo, so that the next demo finds and removes what a killed one left.
 
 use std::{
     collections::BTreeSet,
@@ -17,25 +16,25 @@ const PREFIX: &str = "mesh-agent-demo-";
 const PIN_ROOT: &str = "/sys/fs/bpf";
 const RUN_ROOT: &str = "/run";
 
-/// The traces of one demo. [`clean`](Self::clean) removes all of them, in any state; dropping does
-/// the same, for a demo that panics because its output is not read any more.
+/// Everything that one demo creates. [`clean`](Self::clean) removes all of it, in any state. Dropping
+/// does the same, for a demo that panics.
 pub struct Site {
-    /// Only sockets created in here see the mesh.
+    /// Only sockets that are created in this cgroup are served.
     pub cgroup: PathBuf,
-    /// Links and maps.
+    /// Pin directory.
     pub pins: PathBuf,
-    /// Files, state and socket.
+    /// Directory of service files, state and socket.
     pub run: PathBuf,
 }
 
 impl Site {
-    /// Where this process may leave traces. Nothing is created yet.
+    /// Returns the paths for this process. Creates nothing.
     pub fn of_this_process() -> anyhow::Result<Self> {
         Ok(Self::of(std::process::id(), &cgroup_root()?))
     }
 
-    /// Creates the cgroup and the directories, with a copy of the example. The agent creates its
-    /// own pin directory.
+    /// Creates the cgroup and the directories, with a copy of the example. The agent creates the pin
+    /// directory.
     pub fn create(&self) -> anyhow::Result<()> {
         for directory in [&self.cgroup, &self.run, &self.services(), &self.state()] {
             fs::create_dir(directory).with_context(|| format!("create {}", directory.display()))?;
@@ -48,7 +47,7 @@ impl Site {
         Ok(())
     }
 
-    /// Removes what demos left that are no longer alive. Returns how many there were.
+    /// Removes what demos left whose process has ended. Returns their number.
     pub fn sweep() -> anyhow::Result<usize> {
         let root = cgroup_root()?;
         let names = [&root, Path::new(PIN_ROOT), Path::new(RUN_ROOT)]
@@ -65,27 +64,27 @@ impl Site {
         Ok(dead.len())
     }
 
-    /// Settings file of the agent: empty, for all defaults.
+    /// Returns the path of the agent's settings file, which is empty.
     pub fn settings(&self) -> PathBuf {
         self.run.join("agent.yaml")
     }
 
-    /// Directory the agent watches.
+    /// Returns the directory of service files.
     pub fn services(&self) -> PathBuf {
         self.run.join("services")
     }
 
-    /// Directory the agent keeps its state in.
+    /// Returns the state directory of the agent.
     pub fn state(&self) -> PathBuf {
         self.run.join("state")
     }
 
-    /// Socket of the agent.
+    /// Returns the socket of the agent.
     pub fn socket(&self) -> PathBuf {
         self.run.join("agent.sock")
     }
 
-    /// Replaces a service file at once, never half-written.
+    /// Replaces a service file atomically.
     pub fn edit(&self, file: &str, edit: impl Fn(&str) -> String) -> io::Result<()> {
         let path = self.services().join(file);
         // The agent reads .yaml, .yml and .json only.
@@ -94,15 +93,14 @@ impl Site {
         fs::rename(new, path)
     }
 
-    /// Detaches the programs and removes every trace. Processes in the cgroup must have ended.
+    /// Detaches the programs and removes everything. Processes in the cgroup must have ended.
     pub fn clean(&self) -> anyhow::Result<()> {
         let uninstalled = if self.pins.exists() {
             self.uninstall()
         } else {
             Ok(())
         };
-        // Pins are what holds links and maps, so removing them detaches too, should the agent not
-        // have done it.
+        // Removing the pins detaches the programs as well, if the agent has not done so.
         for directory in [&self.pins, &self.run] {
             absent(fs::remove_dir_all(directory))
                 .with_context(|| format!("remove {}", directory.display()))?;
@@ -140,7 +138,7 @@ impl Drop for Site {
     }
 }
 
-/// The cgroup2 mount, which is not always at `/sys/fs/cgroup`.
+/// Returns the cgroup2 mount, which is not always at `/sys/fs/cgroup`.
 fn cgroup_root() -> anyhow::Result<PathBuf> {
     mounts::cgroup2()?.context("no cgroup2 is mounted on this machine")
 }
@@ -160,7 +158,7 @@ fn is_alive(pid: u32) -> bool {
     Path::new("/proc").join(pid.to_string()).exists()
 }
 
-/// What is not there need not be removed.
+/// Treats a missing file as removed.
 fn absent(result: io::Result<()>) -> io::Result<()> {
     result.or_else(|error| {
         if error.kind() == io::ErrorKind::NotFound {
@@ -184,7 +182,7 @@ mod tests {
 
     #[test]
     fn cleaning_nothing_is_fine() {
-        // Above every process id Linux can give.
+        // Above the largest process id of Linux.
         Site::of(u32::MAX, Path::new("/nonexistent"))
             .clean()
             .unwrap();

@@ -1,28 +1,28 @@
-//! What the acts have in common: a step is told, clients ask, and what was promised is compared
-//! with what came.
+//! What the steps have in common: each prints a sentence, connects clients, and compares the results
+//! with the expected ones.
 
 use super::{
     agent, client, interrupt::Interrupt, site::Site, tally::Tally, tell::Tell, traffic::Answer,
 };
 
-/// What every act needs.
+/// What every step needs.
 pub struct Stage<'a> {
     pub site: &'a Site,
     pub interrupt: &'a Interrupt,
     pub tell: &'a mut Tell,
-    /// Connects to `catalog` that clients made so far.
+    /// Number of connects to `catalog` so far.
     pub catalog_connects: u64,
 }
 
 impl Stage<'_> {
-    /// The next step, unless the user has had enough.
+    /// Starts the next step. Fails when the demo was interrupted.
     pub fn act(&mut self, sentence: &str) -> anyhow::Result<()> {
         self.interrupt.check()?;
         self.tell.step(sentence);
         Ok(())
     }
 
-    /// Shows the command and how often each endpoint answered.
+    /// Connects with curl; prints the command, and how often each endpoint answered.
     pub fn curl(&mut self, service: &str, times: u32) -> anyhow::Result<Tally> {
         self.tell
             .command(&format!("curl http://{service}/?[1-{times}]"));
@@ -31,12 +31,12 @@ impl Stage<'_> {
         Ok(answers)
     }
 
-    /// Connects to `catalog` that the kernel counted.
+    /// Returns the connects to `catalog` that the kernel counted.
     pub fn counted(&self) -> anyhow::Result<u64> {
         agent::counted_connects(self.site, "catalog")
     }
 
-    /// Promises that every request was answered, and by how many endpoints.
+    /// Expects that every request was answered, by this number of endpoints.
     pub fn expect_all(&mut self, answers: &Tally, times: u32, endpoints: usize) {
         let holds = answers.total() == u64::from(times) && answers.names() == endpoints;
         self.tell.expect(
@@ -49,7 +49,7 @@ impl Stage<'_> {
         );
     }
 
-    /// Promises that traffic did not notice.
+    /// Expects that no connect of the traffic failed.
     pub fn expect_no_failure(&mut self, answers: &[Answer], when: &str) {
         let failed = answers.iter().filter(|answer| answer.from.is_err()).count();
         let fact = format!("{} connects {when}, {failed} failed", answers.len());

@@ -1,33 +1,33 @@
-//! Counts the answers of each endpoint, and draws them.
+//! Counts the answers of each endpoint, and shows them as bars.
 
 use std::collections::BTreeMap;
 
-/// Answers counted by name, in order of name.
+/// Number of answers by name.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Tally(BTreeMap<String, u64>);
 
 impl Tally {
-    /// All answers.
+    /// Returns the number of all answers.
     pub fn total(&self) -> u64 {
         self.0.values().sum()
     }
 
-    /// Answers of one endpoint.
+    /// Returns the answers of one endpoint.
     pub fn of(&self, name: &str) -> u64 {
         self.0.get(name).copied().unwrap_or(0)
     }
 
-    /// How many endpoints answered.
+    /// Returns the number of endpoints that answered.
     pub fn names(&self) -> usize {
         self.0.len()
     }
 
-    /// Share of one endpoint, 0 to 1.
+    /// Returns the share of one endpoint, 0 to 1.
     pub fn share(&self, name: &str) -> f64 {
         ratio(self.of(name), self.total())
     }
 
-    /// One line per endpoint: name, bar, percent, count.
+    /// Returns one line per endpoint: name, bar, percent, count.
     pub fn bars(&self) -> Vec<String> {
         self.0
             .iter()

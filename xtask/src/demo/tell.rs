@@ -1,8 +1,8 @@
-//! The story on the terminal: numbered steps, facts below them, and what was expected of them.
+//! Output of the demo: numbered steps, facts below them, and whether they are as expected.
 
 use std::io::{IsTerminal, stdout};
 
-/// Writes to standard output and remembers broken expectations.
+/// Writes to standard output, and collects facts that are not as expected.
 pub struct Tell {
     step: u32,
     broken: Vec<String>,
@@ -10,7 +10,7 @@ pub struct Tell {
 }
 
 impl Tell {
-    /// Coloured on a terminal, unless `NO_COLOR` is set.
+    /// Creates the output; coloured on a terminal, unless `NO_COLOR` is set.
     pub fn new() -> Self {
         let colour = stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
         Self {
@@ -20,7 +20,7 @@ impl Tell {
         }
     }
 
-    /// The next step, in one sentence.
+    /// Prints the next step, one sentence.
     pub fn step(&mut self, sentence: &str) {
         self.step += 1;
         println!(
@@ -29,19 +29,19 @@ impl Tell {
         );
     }
 
-    /// What the user could type to see the same.
+    /// Prints a command with which a user sees the same.
     pub fn command(&self, line: &str) {
         println!("    {}", self.paint("2", &format!("$ {line}")));
     }
 
-    /// Facts.
+    /// Prints facts.
     pub fn lines<T: AsRef<str>>(&self, lines: impl IntoIterator<Item = T>) {
         for line in lines {
             println!("    {}", line.as_ref());
         }
     }
 
-    /// A fact that was promised.
+    /// Prints a fact, and whether it is as expected.
     pub fn expect(&mut self, holds: bool, fact: &str) {
         let mark = if holds {
             self.paint("32", "✓")
@@ -54,7 +54,7 @@ impl Tell {
         }
     }
 
-    /// All promises that did not hold.
+    /// Returns the facts that are not as expected.
     pub fn broken(&self) -> &[String] {
         &self.broken
     }

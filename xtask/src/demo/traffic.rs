@@ -1,5 +1,5 @@
-//! Traffic that never pauses while the mesh is changed, killed and restarted: a process in the
-//! demo's cgroup connects in a closed loop, and every answer is kept with the time it came.
+//! Continuous traffic while the agent is changed, killed and restarted: a process in the demo's
+//! cgroup connects in a closed loop, and each answer is recorded with its time.
 
 use std::{
     io::{self, BufRead, BufReader, Read, Write},
@@ -18,15 +18,15 @@ use anyhow::Context;
 
 use super::{client, site::Site};
 
-/// Keeps the loop below what would use up the machine's ports.
+/// Pause between connects, so that the loop does not use up the machine's ports.
 const PAUSE: Duration = Duration::from_millis(1);
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The outcome of one connect.
 pub struct Answer {
-    /// When it came.
+    /// Time of the answer.
     pub at: Instant,
-    /// Endpoint that answered, or the error.
+    /// Name of the endpoint, or the error.
     pub from: Result<String, String>,
 }
 
@@ -39,7 +39,7 @@ pub struct Traffic {
 }
 
 impl Traffic {
-    /// Starts it.
+    /// Starts the traffic.
     pub fn start(site: &Site, to: &str) -> anyhow::Result<Self> {
         let this = std::env::current_exe()?;
         let mut command =
@@ -65,13 +65,13 @@ impl Traffic {
         })
     }
 
-    /// All answers that came after `start`.
+    /// Returns all answers since `start`.
     pub fn since(&mut self, start: Instant) -> &[Answer] {
         self.answers.extend(self.incoming.try_iter());
         &self.answers[self.answers.partition_point(|answer| answer.at < start)..]
     }
 
-    /// Ends it between two connects. Returns how many connects there were.
+    /// Stops the traffic after the current connect. Returns the number of connects.
     pub fn finish(mut self) -> anyhow::Result<usize> {
         drop(self.input.take());
         self.answers.extend(self.incoming.iter());
@@ -87,7 +87,7 @@ impl Drop for Traffic {
     }
 }
 
-/// The traffic process: one line per connect, until standard input ends.
+/// Runs in the traffic process: prints one line per connect until standard input ends.
 pub fn generate(to: SocketAddr) -> anyhow::Result<()> {
     let ended = Arc::new(AtomicBool::new(false));
     thread::spawn({
@@ -108,7 +108,7 @@ pub fn generate(to: SocketAddr) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Begins a line that is not the name of an endpoint.
+/// First character of a line with an error.
 const ERROR: char = '!';
 
 fn parse(line: &str) -> Answer {

@@ -12,7 +12,7 @@ const COVERAGE: [&str; 5] = [
     "llvm-args=-sanitizer-coverage-pc-table",
     "llvm-args=-sanitizer-coverage-trace-compares",
 ];
-/// Named, so that build scripts and macros are built without counters.
+/// The host target, which is named so that build scripts and macros are built without counters.
 const HOST: &str = match cfg!(target_arch = "aarch64") {
     true => "aarch64-unknown-linux-gnu",
     false => "x86_64-unknown-linux-gnu",

@@ -36,7 +36,7 @@ const KEPT: usize = 70;
 /// Time between two lines of progress.
 const PROGRESS: Duration = Duration::from_secs(10);
 
-/// What is fuzzed, and how long.
+/// Targets and duration.
 #[derive(Args)]
 pub struct Options {
     /// Only this target, a directory of tests/fuzz/corpus
@@ -100,7 +100,7 @@ fn corpus() -> PathBuf {
     workspace::root().join("tests/fuzz/corpus")
 }
 
-/// libFuzzer for one target.
+/// Runs libFuzzer for one target.
 struct Fuzzer<'a> {
     program: &'a Path,
     target: &'a str,
@@ -179,8 +179,8 @@ impl<'a> Fuzzer<'a> {
         }
     }
 
-    /// Replaces the corpus by few inputs that cover as much: the merge writes those first that cover
-    /// most.
+    /// Replaces the corpus by a few inputs with the same coverage. The merge writes the inputs with the
+    /// most coverage first.
     fn keep(&self) -> anyhow::Result<()> {
         let (kept, new) = (
             corpus().join(self.target),

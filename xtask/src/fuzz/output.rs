@@ -1,4 +1,4 @@
-//! What libFuzzer prints.
+//! Parses the output of libFuzzer.
 
 /// Figures of a run.
 #[derive(Default, PartialEq, Eq, Debug)]

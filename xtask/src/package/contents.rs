@@ -1,4 +1,4 @@
-//! What packages hold, and where it goes.
+//! The contents of packages, with their paths on the host.
 
 use std::{fs, path::Path, process::Command};
 
@@ -18,13 +18,13 @@ pub const DOCUMENTS: &str = "usr/share/doc/mesh-agent";
 /// Settings file, which an upgrade must not replace.
 pub const SETTINGS: &str = "etc/mesh-agent/agent.yaml";
 
-/// What is packed.
+/// The contents of packages.
 pub struct Contents {
     /// The two programs, with the paths that unit and image give them.
     pub programs: Tree,
-    /// Licences and the list of what the programs are made of.
+    /// Licences and the bill of materials.
     pub documents: Tree,
-    /// Unit, man pages, completions and examples: what a host has besides.
+    /// Unit, man pages, completions and examples, which the image does not contain.
     pub host: Tree,
     /// Below `/etc`.
     pub settings: Tree,
@@ -88,7 +88,7 @@ fn host(binaries: &Path) -> anyhow::Result<Tree> {
     Ok(host)
 }
 
-/// Where Debian's shells look for scripts of packages.
+/// Adds completion scripts in the directories where the shells of Debian look for them.
 fn add_completions(host: &mut Tree, program: &Path, name: &str) -> anyhow::Result<()> {
     for (shell, path) in [
         ("bash", format!("bash-completion/completions/{name}")),

@@ -1,4 +1,4 @@
-//! The package of Debian and Ubuntu. `dpkg-deb` writes it, and checks it while doing so.
+//! The package for Debian and Ubuntu. `dpkg-deb` checks and writes it.
 
 use std::{
     fs::{self, Permissions},
@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{run, workspace};
 
-/// What runs on the host when the package is installed, upgraded and removed.
+/// Scripts that run on the host when the package is installed, upgraded and removed.
 const SCRIPTS: [&str; 3] = ["postinst", "postrm", "prerm"];
 
 /// Writes the package.

@@ -2,8 +2,8 @@
 //! documents that describe it, as the image specification has them.
 //! <https://github.com/opencontainers/image-spec/blob/v1.1.0/image-layout.md>
 //!
-//! Written here because the documents have about ten fields each. The crate with their types,
-//! `oci-spec`, brings 25 others, which everyone who builds this would build first.
+//! Written without the crate `oci-spec`: the documents have about ten fields each, and the crate would
+//! add 25 dependencies to every build of xtask.
 
 use std::{fs, path::Path};
 
@@ -20,10 +20,10 @@ use super::{
     tree::{Node, Tree, gzip},
 };
 
-/// What the DaemonSet asks for. A name without a host would be looked for in a public registry.
+/// Name of the image in the DaemonSet. A name without a host would be pulled from a public registry.
 const NAME: &str = "localhost/mesh-agent";
 
-/// Places to mount on: the root of a container is read-only.
+/// Mount points, which must exist because the root of a container is read-only.
 const MOUNT_POINTS: [&str; 8] = [
     "dev",
     "etc/mesh-agent/services.d",
@@ -109,7 +109,7 @@ fn media_type(kind: &str) -> String {
     format!("application/vnd.oci.image.{kind}")
 }
 
-/// The order of keys depends on how the JSON library was built, unless they are sorted.
+/// Sorts the keys: their order depends on features of the JSON library that other crates choose.
 fn text(mut document: Value) -> String {
     document.sort_all_objects();
     document.to_string()

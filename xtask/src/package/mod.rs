@@ -1,4 +1,4 @@
-//! Packages to install from: one tree of files in three formats.
+//! Makes packages: one tree of files in three formats.
 //!
 //! ```text
 //! cargo ──► binaries ──┬──► contents ──► tree ──┬──► debian   package of Debian and Ubuntu
@@ -28,7 +28,7 @@ use clap::{Args, ValueEnum};
 use self::release::Release;
 use crate::{cargo, run, setup, workspace};
 
-/// What is packed, and where it goes.
+/// Formats, inputs and output of `cargo xtask package`.
 #[derive(Args)]
 #[command(after_help = "\
 The packages are the same, byte for byte, for the same commit and compiler; SOURCE_DATE_EPOCH replaces the time of the commit.

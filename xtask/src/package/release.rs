@@ -1,4 +1,4 @@
-//! Version, commit and time of what is packed.
+//! Version, commit and time of a package.
 
 use std::{env, process::Command};
 
@@ -6,7 +6,7 @@ use anyhow::Context;
 
 use crate::{run, workspace};
 
-/// Which sources a package was made from.
+/// The sources of a package.
 pub struct Release {
     /// As in `Cargo.toml`; all crates have the same.
     pub version: &'static str,
@@ -45,7 +45,7 @@ impl Release {
         })
     }
 
-    /// Time in RFC 3339.
+    /// Returns the time in RFC 3339.
     pub fn created(&self) -> anyhow::Result<String> {
         let time = format!("--date=@{}", self.epoch);
         let utc = run::read(Command::new("date").args(["--utc", &time, "+%Y-%m-%dT%H:%M:%SZ"]))?;

@@ -1,8 +1,8 @@
 //! The bill of materials: the crates that the programs are made of, with licence and checksum, in
 //! the format of CycloneDX.
 //!
-//! Written here because cargo knows the list, and the format is one object for each crate. The
-//! library for it, `cyclonedx-bom`, only writes what it is given, too.
+//! Written without the crate `cyclonedx-bom`: cargo has the list, and the format is one object for
+//! each crate.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

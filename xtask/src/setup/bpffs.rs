@@ -1,4 +1,4 @@
-//! The BPF file system, where maps and links stay while no process holds them.
+//! The BPF file system, where maps and links are pinned.
 
 use std::path::Path;
 
@@ -17,7 +17,7 @@ pub const STEP: Step = Step {
     install,
 };
 
-/// Where every tool expects it.
+/// Its usual mount point.
 pub const PATH: &str = "/sys/fs/bpf";
 
 fn find() -> Option<String> {

@@ -27,7 +27,7 @@ fn find() -> Option<String> {
 
 fn install() -> anyhow::Result<()> {
     super::ensure(&[programs::PACKAGES])?;
-    // Renamed at the end, so that what an interrupted run leaves is not taken for the whole.
+    // Renamed at the end, so that an interrupted run leaves no incomplete directory under this name.
     let partial = directory().with_extension("partial");
     if partial.exists() {
         fs::remove_dir_all(&partial)?;

@@ -15,7 +15,7 @@ pub const STEP: Step = Step {
     install,
 };
 
-/// Toolchains that may serve, by rustup's name: rustup's own, then Debian's, which [`install`]
+/// Names of toolchains in rustup that can be used: rustup's own, then Debian's, which [`install`]
 /// links.
 const TOOLCHAINS: [&str; 2] = ["nightly", "bpf"];
 

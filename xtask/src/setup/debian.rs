@@ -1,4 +1,4 @@
-//! Packages by `apt-get`, on Debian as root and nowhere else: other systems name them differently.
+//! Installs packages with `apt-get`, as root on Debian only: other systems name them differently.
 
 use std::{fs, process::Command};
 
@@ -7,13 +7,13 @@ use nix::unistd::geteuid;
 
 use crate::run;
 
-/// Whether packages can be installed here.
+/// Returns whether packages can be installed on this machine.
 pub fn is_ours() -> bool {
     let release = fs::read_to_string("/etc/os-release").unwrap_or_default();
     geteuid().is_root() && is_debian(&release)
 }
 
-/// Installs packages, or fails with the command that would.
+/// Installs packages, or fails with the command that installs them.
 pub fn install(packages: &[&str]) -> anyhow::Result<()> {
     let by_hand = format!(
         "apt-get update && apt-get install -y --no-install-recommends {}",
@@ -22,7 +22,7 @@ pub fn install(packages: &[&str]) -> anyhow::Result<()> {
     if !is_ours() {
         bail!("on Debian as root: {by_hand}");
     }
-    // One archive that does not answer does not keep the others from having what is asked for.
+    // Goes on after an error: the packages may be in the lists of other archives.
     let update = run::check(&mut apt(&["update"]));
     for package in packages {
         run::read(Command::new("apt-cache").args(["show", package]))

@@ -20,8 +20,8 @@ fn find() -> Option<String> {
     run::which("bpf-linker").map(|path| path.display().to_string())
 }
 
-/// Bitcode is only sure to be read by the LLVM that wrote it, so the linker is built for the
-/// compiler's.
+/// Installs a linker that is built with the compiler's LLVM, because another version may not read the
+/// bitcode.
 fn install() -> anyhow::Result<()> {
     let llvm = compiler::llvm()?;
     let prefix = format!("/usr/lib/llvm-{llvm}");

@@ -1,5 +1,5 @@
-//! Makes a machine ready. A step is a cheap look and an installation; the look is repeated after
-//! installing, so `ok` is never said on trust.
+//! Installs what building and testing needs. Each step checks for a thing, installs it if it is
+//! missing, and checks again.
 
 mod bpffs;
 mod clean_debian;
@@ -14,26 +14,26 @@ mod tools;
 
 use anyhow::{Context, bail};
 
-/// One thing a machine must have.
+/// A requirement of the machine.
 pub struct Step {
-    /// What it is, for the user.
+    /// Name for the user.
     name: &'static str,
-    /// What there is already; `None` when it must be installed.
+    /// Returns what is installed; `None` when it is missing.
     find: fn() -> Option<String>,
-    /// Installs it, or fails with the commands that would.
+    /// Installs it, or fails with the commands that install it.
     install: fn() -> anyhow::Result<()>,
 }
 
-/// To build the agent.
+/// What building the agent needs.
 pub const BUILD: &[Step] = &[compiler::STEP, linker::STEP];
 
-/// To make packages, beside what builds the agent.
+/// What making packages needs, besides building the agent.
 pub const PACKAGE: &[Step] = &[programs::DPKG];
 
-/// To show the agent on this machine.
+/// What the demo needs.
 pub const DEMO: &[Step] = &[compiler::STEP, linker::STEP, programs::STEP, bpffs::STEP];
 
-/// To test the agent.
+/// What the tests need.
 pub const TEST: &[Step] = &[
     compiler::STEP,
     linker::STEP,
@@ -45,19 +45,19 @@ pub const TEST: &[Step] = &[
     tools::NEXTEST,
 ];
 
-/// To test the agent on other kernels.
+/// What tests on other kernels need.
 pub const VM: &[Step] = &[compiler::STEP, linker::STEP, programs::STEP, emulator::STEP];
 
-/// To fuzz what reads files and requests.
+/// What fuzzing needs.
 pub const FUZZ: &[Step] = &[fuzzer::STEP];
 
-/// To check the sources.
+/// What `lint` needs.
 pub const LINT: &[Step] = &[compiler::STEP, linker::STEP, tools::MACHETE, tools::DENY];
 
-/// To work here; what only `lint` needs takes minutes to build and waits until asked for.
+/// What `setup` installs. What only `lint` needs takes minutes to build, and is left to `lint`.
 pub const MACHINE: &[Step] = TEST;
 
-/// Looks for every step and installs what is missing, in order.
+/// Checks every step in order, and installs what is missing.
 pub fn ensure(steps: &[Step]) -> anyhow::Result<()> {
     steps.iter().try_for_each(Step::ensure)
 }

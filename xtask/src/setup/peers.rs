@@ -1,5 +1,5 @@
-//! The others that the bench measures. A machine without them still runs it: what is missing is
-//! named there.
+//! Programs with which the bench compares the agent. It also runs without them, and names those that
+//! are missing.
 
 use std::{fs, path::Path, process::Command};
 
@@ -16,13 +16,13 @@ const PROGRAMS: [(&str, &str); 6] = [
     ("wrk", "wrk"),
 ];
 
-/// Packages that would start a daemon when installed, and with the machine.
+/// Packages that would start a daemon when they are installed, and at each boot.
 const DAEMONS: [&str; 3] = ["haproxy", "nginx", "nftables"];
 
-/// A script that forbids packages to start daemons: `man 8 invoke-rc.d`.
+/// A script that keeps packages from starting daemons: `man 8 invoke-rc.d`.
 const POLICY: &str = "/usr/sbin/policy-rc.d";
 
-/// Installs what is missing, where that is possible.
+/// Installs missing programs where possible.
 pub fn offer() {
     let missing = programs::missing(&PROGRAMS);
     if missing.is_empty() {
@@ -56,7 +56,7 @@ fn install(missing: &[&str]) -> anyhow::Result<()> {
     installed
 }
 
-/// No daemon is started while this is held.
+/// Keeps daemons from starting until it is dropped.
 struct Policy {
     is_ours: bool,
 }
@@ -75,7 +75,7 @@ impl Policy {
 impl Drop for Policy {
     fn drop(&mut self) {
         if self.is_ours {
-            // It forbids what the owner of the machine may want.
+            // The owner of the machine may want to start daemons.
             _ = fs::remove_file(POLICY);
         }
     }

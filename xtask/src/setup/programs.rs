@@ -1,4 +1,4 @@
-//! Programs that the tests and the demo call.
+//! Programs that the tests and the demo run.
 
 use super::{Step, debian};
 use crate::run;
@@ -9,14 +9,14 @@ pub const STEP: Step = Step {
     install,
 };
 
-/// To make packages.
+/// What making packages needs.
 pub const DPKG: Step = Step {
     name: "dpkg-deb",
     find: || run::which("dpkg-deb").map(|path| path.display().to_string()),
     install: || debian::install(&["dpkg"]),
 };
 
-/// To test packages: an OCI runtime, a reader of images, and what makes a clean Debian.
+/// What tests of packages need: an OCI runtime, a reader of images, and a tool that makes a clean Debian.
 pub const PACKAGES: Step = Step {
     name: "programs for tests of packages",
     find: || {
@@ -57,7 +57,7 @@ fn install() -> anyhow::Result<()> {
     debian::install(&missing(&PROGRAMS))
 }
 
-/// Packages of the programs that are not here.
+/// Returns the packages of the missing programs.
 pub fn missing(programs: &[(&str, &'static str)]) -> Vec<&'static str> {
     programs
         .iter()
@@ -66,7 +66,7 @@ pub fn missing(programs: &[(&str, &'static str)]) -> Vec<&'static str> {
         .collect()
 }
 
-/// `/usr/sbin` is not on everybody's path.
+/// Also looks in `/usr/sbin`, which may not be in `PATH`.
 fn find_program(program: &str) -> Option<std::path::PathBuf> {
     run::which(program).or_else(|| {
         Some(std::path::Path::new("/usr/sbin").join(program)).filter(|file| file.is_file())

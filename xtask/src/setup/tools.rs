@@ -5,7 +5,7 @@ use std::process::Command;
 use super::Step;
 use crate::run;
 
-/// Runs the tests. Without its defaults: tracing itself and updating itself.
+/// Runs the tests. Built without its default features, for tracing and updating itself.
 pub const NEXTEST: Step = Step {
     name: "cargo-nextest",
     find: || find("cargo-nextest"),
@@ -26,8 +26,8 @@ pub const MACHETE: Step = Step {
     install: || install("cargo-machete", "0.9.2", &[]),
 };
 
-/// `cargo install` of one exact release with its own lock file, away from the target directory of
-/// this workspace.
+/// Returns the command that installs one exact release with its own lock file, in another target
+/// directory than that of this workspace.
 pub fn cargo_install(package: &str, version: &str) -> Command {
     let mut cargo = Command::new("cargo");
     cargo
@@ -36,7 +36,7 @@ pub fn cargo_install(package: &str, version: &str) -> Command {
     cargo
 }
 
-/// Built in half the time of an optimised build, which would never be made up for.
+/// Installs a debug build, which takes half the time of an optimised one.
 fn install(package: &str, version: &str, arguments: &[&str]) -> anyhow::Result<()> {
     run::check(
         cargo_install(package, version)

@@ -94,7 +94,7 @@ impl Lists {
             .next()
             .with_context(|| format!("apt-get downloaded no {package}"))??
             .path();
-        // Renamed at the end, so that what an interrupted run leaves is not taken for the whole.
+        // Renamed at the end, so that an interrupted run leaves no incomplete directory under this name.
         let partial = download.join("files");
         run::check(
             Command::new("dpkg-deb")

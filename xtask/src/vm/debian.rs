@@ -43,7 +43,7 @@ pub fn kernel(directory: &Path, series: &str) -> anyhow::Result<Kernel> {
     })
 }
 
-/// The one program of the machine that is not under test.
+/// Returns the shell of the machine.
 pub fn busybox(directory: &Path) -> anyhow::Result<PathBuf> {
     let files = Lists::Machine.unpacked(directory, "busybox-static")?;
     Ok(files.join("bin/busybox"))
@@ -74,7 +74,7 @@ fn known(lists: &Lists) -> anyhow::Result<String> {
     run::read(lists.apt("apt-cache").args(["pkgnames", "linux-image-"]))
 }
 
-/// Of packages that differ in their numbers only, the one with the highest.
+/// Returns the newest package: of names that differ in numbers only, the one with the highest.
 fn newest(packages: &str, series: &str) -> Option<String> {
     let is_wanted = |package: &&str| {
         release(package)

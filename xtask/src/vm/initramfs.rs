@@ -16,10 +16,10 @@ use crate::run;
 /// First process of the machine.
 const INIT: &str = include_str!("init.sh");
 
-/// Directories that are mounted upon, and that of the programs.
+/// Mount points, and the directory of the programs.
 const DIRECTORIES: [&str; 6] = ["bin", "dev", "mesh", "proc", "sys", "tmp"];
 
-/// Packs it; `arguments` are those of the test binary.
+/// Packs the file system. `arguments` are those of the test binary.
 pub fn pack(
     directory: &Path,
     busybox: &Path,
@@ -65,7 +65,7 @@ fn add(program: &Path, root: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Paths in the output of `ldd`.
+/// Returns the paths in the output of `ldd`.
 fn libraries(ldd: &str) -> Vec<&str> {
     ldd.lines()
         .filter_map(|line| line.split_whitespace().find(|word| word.starts_with('/')))

@@ -1,4 +1,4 @@
-//! The emulated machine.
+//! Boots an emulated machine.
 
 use std::{
     io::{BufRead, BufReader},
@@ -10,15 +10,14 @@ use anyhow::{Context, bail};
 
 use crate::run;
 
-/// Longest time for all tests of one kernel, seconds. An emulated processor is some ten times
-/// slower.
+/// Timeout of all tests of one kernel, seconds. An emulated processor is about ten times slower.
 const LONGEST: &str = "1200";
 
-/// What `timeout` returns when the time was over.
+/// Exit code of `timeout` when the time is over.
 const TIMED_OUT: i32 = 124;
 
-/// Boots a kernel of a series, shows what the tests say while they say it, and returns it. The
-/// kernel's own words go to `console`.
+/// Boots a kernel of a series. Prints the output of the tests as it comes, and returns it. The output
+/// of the kernel goes to `console`.
 pub fn boot(
     series: &str,
     kernel: &Path,
@@ -54,8 +53,8 @@ pub fn boot(
     }
 }
 
-/// Without KVM: machines that are virtual themselves often have the device and cannot run it. Without
-/// the kernel's check of its timer, which fails where the host is busy.
+/// Returns the command of the emulator. Without KVM, which virtual machines often have but cannot use.
+/// Without the kernel's check of its timer, which fails when the host is busy.
 fn command(kernel: &Path, initramfs: &Path, console: &Path) -> Command {
     let mut command = Command::new("timeout");
     command.args([

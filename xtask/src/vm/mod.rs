@@ -1,4 +1,4 @@
-//! Older kernels, each in an emulated machine that has nothing but the kernel tests in it.
+//! Runs kernel tests on other kernels, each in an emulated machine.
 //!
 //! ```text
 //! archives ──► debian ──► kernel image, busybox ──► initramfs ──► machine ──► report ──► recorded
@@ -27,7 +27,7 @@ use crate::{
     run, setup, workspace,
 };
 
-/// What is run where.
+/// Kernels, and the tests to run on them.
 #[derive(Args)]
 pub struct Options {
     /// Series of a kernel that Debian or Ubuntu has, like 5.15; may be given several times
@@ -37,8 +37,8 @@ pub struct Options {
     tests: Vec<String>,
 }
 
-/// All programs are accepted; a connect to a service reaches its endpoint or is refused, over IPv4
-/// and IPv6, TCP and UDP; uninstalling leaves nothing.
+/// The smoke test: all programs are accepted; a connect to a service reaches its endpoint or is
+/// refused, over IPv4 and IPv6, TCP and UDP; uninstalling leaves nothing.
 const SMOKE: &[&str] = &[
     "verifier_cost::every_program_is_verified_within_its_bound",
     "attach_time::the_programs_are_attached_soon_after_the_start",
@@ -47,7 +47,7 @@ const SMOKE: &[&str] = &[
     "uninstall::uninstall_leaves_no_link_no_program_no_map_and_no_pin",
 ];
 
-/// The same where refusals are EPERM, and the kernel does not count verified instructions (5.16).
+/// The same for kernels before 5.16, on which refusals are EPERM and verified instructions are not counted.
 const SMOKE_WITHOUT_SET_RETVAL: &[&str] = &[
     "attach_time::the_programs_are_attached_soon_after_the_start",
     "kernel_features::without_bpf_set_retval_refusals_are_eperm_and_status_says_so",
@@ -55,7 +55,7 @@ const SMOKE_WITHOUT_SET_RETVAL: &[&str] = &[
     "uninstall::uninstall_leaves_no_link_no_program_no_map_and_no_pin",
 ];
 
-/// The agent names what is missing.
+/// The test for kernels that are too old: the agent names what is missing.
 const TOO_OLD: &[&str] = &[
     "kernel_features::a_kernel_that_is_too_old_is_named_in_one_sentence_with_the_one_that_is_needed",
 ];
@@ -69,7 +69,7 @@ fn smoke(series: &str) -> &'static [&'static str] {
     }
 }
 
-/// Boots every kernel, runs the tests there, and shows what each program and each test came to. One
+/// Boots every kernel, runs the tests there, and prints the result of each program and test. One
 /// kernel after the other, because times are measured.
 pub fn vm(options: &Options) -> anyhow::Result<()> {
     setup::ensure(setup::VM)?;
@@ -115,7 +115,7 @@ pub fn vm(options: &Options) -> anyhow::Result<()> {
     }
 }
 
-/// What the test binary is told.
+/// Returns the arguments of the test binary.
 fn arguments(series: &str, tests: &[String]) -> Vec<String> {
     let mut arguments: Vec<String> = ["--test-threads=1", "--show-output"]
         .map(str::to_owned)
@@ -129,8 +129,8 @@ fn arguments(series: &str, tests: &[String]) -> Vec<String> {
     arguments
 }
 
-/// Builds what the tests need, as [`cargo::test`](crate::cargo::test) does, which then finds it
-/// built.
+/// Builds what the tests need, with the same options as [`cargo::test`](crate::cargo::test), so that
+/// nothing is built twice.
 fn build() -> anyhow::Result<Vec<PathBuf>> {
     build_all()?;
     let messages = run::read(build_tests().arg("--message-format=json"))?;

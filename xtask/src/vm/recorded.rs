@@ -16,7 +16,7 @@ const FILE: &str = "tests/verified-instructions.txt";
 /// Numbers by series and program.
 type Record = BTreeMap<(Vec<u32>, String), u32>;
 
-/// Records what was verified now; what is known of other kernels stays.
+/// Records the numbers of these kernels; keeps those of others.
 pub fn update(reports: &[Report]) -> anyhow::Result<()> {
     let path = workspace::root().join(FILE);
     let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;

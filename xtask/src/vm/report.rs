@@ -1,14 +1,14 @@
-//! What the tests said of one kernel, and the table of all.
+//! Results of the tests on each kernel, and their table.
 
 use std::fmt::Write as _;
 
-/// What became of programs and tests on one kernel.
+/// Results of programs and tests on one kernel.
 #[derive(PartialEq, Eq, Debug)]
 pub struct Report {
     /// As `uname -r` shows it.
     pub kernel: String,
     programs: Vec<Program>,
-    /// Milliseconds from the agent's start to attached programs, and the most that they may be.
+    /// Time from the agent's start to attached programs, and its limit, milliseconds.
     attached: Option<(u32, u32)>,
     /// Name and result.
     tests: Vec<(String, String)>,
@@ -27,7 +27,7 @@ impl Report {
     /// Reads the output of the test binary.
     pub fn read(kernel: &str, said: &str) -> Self {
         let mut programs: Vec<_> = said.lines().filter_map(program).collect();
-        // The agent is started again and again, and says the same.
+        // Each start of the agent prints the same.
         programs.dedup();
         Self {
             kernel: kernel.into(),
@@ -44,7 +44,7 @@ impl Report {
             .filter_map(|program| Some((&*self.kernel, &*program.name, program.verified?)))
     }
 
-    /// Whether this number of tests ran, and all passed.
+    /// Returns whether this number of tests ran, and all passed.
     pub fn is_good(&self, enough: usize) -> bool {
         self.tests.len() >= enough && self.tests.iter().all(|(_, result)| result == "ok")
     }
@@ -93,7 +93,7 @@ fn test(line: &str) -> Option<(String, String)> {
     Some((name.into(), result.into()))
 }
 
-/// All programs, then all tests, of all kernels.
+/// Formats all programs, then all tests, of all kernels.
 pub fn table(reports: &[Report]) -> String {
     let width = reports
         .iter()

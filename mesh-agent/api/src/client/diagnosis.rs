@@ -1,4 +1,4 @@
-//! Requests for what is wrong.
+//! Requests for diagnosis and bug reports.
 
 use std::path::Path;
 

@@ -6,7 +6,10 @@ use std::mem::discriminant;
 use mesh_common::abi::{BackendRow, FrontendKey, ServiceRow, Slot, backend_state};
 
 use super::Tables;
-use crate::{for_each_table, table::Table};
+use crate::{
+    for_each_table,
+    table::{Difference, Table},
+};
 
 /// A write to a row.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -51,40 +54,59 @@ enum Stage {
     FreeNames,
 }
 
-/// The number of stages.
-const STAGES: usize = Stage::FreeNames as usize + 1;
+/// All stages, in order.
+const STAGES: [Stage; 11] = [
+    Stage::Names,
+    Stage::Backends,
+    Stage::Referred,
+    Stage::Open,
+    Stage::Switch,
+    Stage::Remove,
+    Stage::Close,
+    Stage::Rest,
+    Stage::FreeReferred,
+    Stage::FreeBackends,
+    Stage::FreeNames,
+];
+
+/// The number of writes of each stage.
+type Counts = [usize; STAGES.len()];
 
 /// The writes that lead from one row to another, at most two, each with its stage.
-type Steps<V> = [Option<(Stage, Write<V>)>; 2];
+type Steps<T> = [Option<(Stage, Write<T>)>; 2];
 
-fn name(_: Option<&String>, new: Option<&String>) -> Steps<String> {
+fn name<T>(_: Option<&String>, new: Option<&String>, copy: impl Fn(&String) -> T) -> Steps<T> {
     let step = match new {
-        Some(name) => (Stage::Names, Write::Take(name.clone())),
+        Some(name) => (Stage::Names, Write::Take(copy(name))),
         None => (Stage::FreeNames, Write::Free),
     };
     [Some(step), None]
 }
 
-fn backend(old: Option<&BackendRow>, new: Option<&BackendRow>) -> Steps<BackendRow> {
+fn backend<T>(
+    old: Option<&BackendRow>,
+    new: Option<&BackendRow>,
+    copy: impl Fn(&BackendRow) -> T,
+) -> Steps<T> {
     let rests = |old: &BackendRow, new: &BackendRow| {
         old.state == backend_state::ACTIVE && new.state != backend_state::ACTIVE
     };
     match (old, new) {
-        (Some(old), Some(&new)) if same_endpoint(old, &new) => {
-            let stage = if rests(old, &new) {
+        (Some(old), Some(new)) if same_endpoint(old, new) => {
+            let stage = if rests(old, new) {
                 Stage::Rest
             } else {
                 Stage::Backends
             };
-            [Some((stage, Write::Put(new))), None]
+            [Some((stage, Write::Put(copy(new)))), None]
         }
-        (_, Some(&new)) => [Some((Stage::Backends, Write::Take(new))), None],
+        (_, Some(new)) => [Some((Stage::Backends, Write::Take(copy(new)))), None],
         (Some(&old), None) => {
             let retired = BackendRow {
                 state: backend_state::RETIRED,
                 ..old
             };
-            let retire = (old != retired).then_some((Stage::Rest, Write::Put(retired)));
+            let retire = (old != retired).then(|| (Stage::Rest, Write::Put(copy(&retired))));
             [retire, Some((Stage::FreeBackends, Write::Free))]
         }
         (None, None) => [None, None],
@@ -93,28 +115,32 @@ fn backend(old: Option<&BackendRow>, new: Option<&BackendRow>) -> Steps<BackendR
 
 /// Rows that a service row refers to. A new row is in use only after the switch. The row of a key in
 /// use changes in place, before the switch, so it must suit the old service row as well.
-fn referred<V: Clone>(_: Option<&V>, new: Option<&V>) -> Steps<V> {
+fn referred<V, T>(_: Option<&V>, new: Option<&V>, copy: impl Fn(&V) -> T) -> Steps<T> {
     let step = match new {
-        Some(row) => (Stage::Referred, Write::Put(row.clone())),
+        Some(row) => (Stage::Referred, Write::Put(copy(row))),
         None => (Stage::FreeReferred, Write::Free),
     };
     [Some(step), None]
 }
 
 /// A bit is set as long as a frontend needs it.
-fn filter(old: Option<&u64>, new: Option<&u64>) -> Steps<u64> {
+fn filter<T>(old: Option<&u64>, new: Option<&u64>, copy: impl Fn(&u64) -> T) -> Steps<T> {
     let bits = |word: Option<&u64>| word.copied().unwrap_or_default();
     let (had, both) = (bits(old), bits(old) | bits(new));
-    let last = new.map_or(Write::Delete, |wanted| Write::Put(*wanted));
+    let last = || new.map_or(Write::Delete, |wanted| Write::Put(copy(wanted)));
     [
-        (both != had).then_some((Stage::Open, Write::Put(both))),
-        (both != bits(new)).then_some((Stage::Close, last)),
+        (both != had).then(|| (Stage::Open, Write::Put(copy(&both)))),
+        (both != bits(new)).then(|| (Stage::Close, last())),
     ]
 }
 
-fn service(_: Option<&ServiceRow>, new: Option<&ServiceRow>) -> Steps<ServiceRow> {
+fn service<T>(
+    _: Option<&ServiceRow>,
+    new: Option<&ServiceRow>,
+    copy: impl Fn(&ServiceRow) -> T,
+) -> Steps<T> {
     let step = match new {
-        Some(row) => (Stage::Switch, Write::Put(*row)),
+        Some(row) => (Stage::Switch, Write::Put(copy(row))),
         None => (Stage::Remove, Write::Delete),
     };
     [Some(step), None]
@@ -134,17 +160,47 @@ impl<V: Clone> Write<V> {
     }
 }
 
-/// Adds the writes of one table to their stages.
-fn plan<K: Ord + Clone, V: PartialEq>(
-    current: &Table<K, V>,
-    desired: &Table<K, V>,
-    rule: impl Fn(Option<&V>, Option<&V>) -> Steps<V>,
-    op: impl Fn(K, Write<V>) -> Op,
-    stages: &mut [Vec<Op>; STAGES],
-) {
-    for (key, old, new) in current.differences(desired) {
-        for (stage, write) in rule(old, new).into_iter().flatten() {
-            stages[stage as usize].push(op(key.clone(), write));
+/// The rows of one table that differ, and the number of their writes in each stage.
+struct Changes<'a, K, V> {
+    rows: Vec<Difference<'a, K, V>>,
+    counts: Counts,
+}
+
+impl<'a, K: Ord + Clone, V: PartialEq> Changes<'a, K, V> {
+    /// Compares two tables. `steps` is the rule of the table, without copies of rows.
+    fn new(
+        current: &'a Table<K, V>,
+        desired: &'a Table<K, V>,
+        steps: impl Fn(Option<&V>, Option<&V>) -> Steps<()>,
+    ) -> Self {
+        let rows: Vec<_> = current.differences(desired).collect();
+        let mut counts = Counts::default();
+        for (_, old, new) in &rows {
+            for (stage, _) in steps(*old, *new).into_iter().flatten() {
+                counts[stage as usize] += 1;
+            }
+        }
+        Self { rows, counts }
+    }
+
+    /// Adds the writes of one stage. `steps` is the rule of the table. It is applied a second time,
+    /// because writes that wait for their stage would take as much memory as the plan itself.
+    fn add(
+        &self,
+        stage: Stage,
+        steps: impl Fn(Option<&V>, Option<&V>) -> Steps<V>,
+        op: impl Fn(K, Write<V>) -> Op,
+        ops: &mut Vec<Op>,
+    ) {
+        if self.counts[stage as usize] == 0 {
+            return;
+        }
+        for (key, old, new) in &self.rows {
+            for (of, write) in steps(*old, *new).into_iter().flatten() {
+                if of == stage {
+                    ops.push(op((*key).clone(), write));
+                }
+            }
         }
     }
 }
@@ -190,10 +246,12 @@ macro_rules! operations {
         /// Returns the writes that lead from `current` to `desired`, in the order of `Stage`, in which
         /// every prefix is safe. Operations that are [held back](Op::held_back) come at the end.
         pub fn diff(current: &Tables, desired: &Tables) -> Vec<Op> {
-            let mut stages: [Vec<Op>; STAGES] = Default::default();
-            $(plan(&current.$table, &desired.$table, $plan, Op::$op, &mut stages);)+
-            let mut ops = Vec::with_capacity(stages.iter().map(Vec::len).sum());
-            stages.iter_mut().for_each(|stage| ops.append(stage));
+            $(let $table = Changes::new(&current.$table, &desired.$table, |old, new| self::$plan(old, new, |_| ()));)+
+            let counts: [&Counts; _] = [$(&$table.counts),+];
+            let mut ops = Vec::with_capacity(counts.into_iter().flatten().sum());
+            for stage in STAGES {
+                $($table.add(stage, |old, new| self::$plan(old, new, Clone::clone), Op::$op, &mut ops);)+
+            }
             ops
         }
     };
@@ -202,175 +260,4 @@ macro_rules! operations {
 for_each_table!(operations);
 
 #[cfg(test)]
-mod tests {
-    use std::{
-        collections::{BTreeMap, BTreeSet},
-        net::SocketAddr,
-        time::Duration,
-    };
-
-    use mesh_common::connect::{Verdict, connect};
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::{
-        dataplane::{Dataplane, memory::Memory},
-        desired::{World, compile, fixture},
-        model::{Balance, Service},
-    };
-
-    /// Endpoints by service name; each service has the address 10.0.0.x of its name.
-    type Config = BTreeMap<u8, Vec<(u8, u32)>>;
-
-    fn configs() -> impl Strategy<Value = Config> {
-        let endpoints = prop::collection::btree_map(1_u8..9, 0_u32..4, 0..6);
-        prop::collection::btree_map(
-            1_u8..6,
-            endpoints.prop_map(|map| map.into_iter().collect()),
-            0..5,
-        )
-    }
-
-    fn world(config: &Config) -> World {
-        let service = |(name, endpoints): (&u8, &Vec<(u8, u32)>)| {
-            let endpoints: Vec<_> = endpoints
-                .iter()
-                .map(|(host, w)| (format!("10.1.{name}.{host}:80"), *w))
-                .collect();
-            let endpoints: Vec<_> = endpoints
-                .iter()
-                .map(|(address, weight)| (address.as_str(), *weight))
-                .collect();
-            random(fixture::with(
-                fixture::fixed(&name.to_string(), &format!("10.0.0.{name}")),
-                &endpoints,
-            ))
-        };
-        World {
-            services: fixture::services(config.iter().map(service)),
-            complete: true,
-            ..World::default()
-        }
-    }
-
-    /// With this policy some draw reaches every endpoint, whatever the load.
-    fn random(mut service: Service) -> Service {
-        service.traffic.balance = Balance::Random;
-        service
-    }
-
-    fn tables(config: &Config, current: &Tables) -> Tables {
-        compile(
-            &world(config),
-            Duration::from_secs(1),
-            current,
-            Memory::CAPACITY,
-        )
-        .unwrap()
-    }
-
-    /// Returns the endpoints that a connect to a frontend may reach, or nothing if the service is
-    /// not configured.
-    fn targets(config: &Config, name: u8) -> Option<BTreeSet<SocketAddr>> {
-        let usable = config.get(&name)?.iter().filter(|(_, weight)| *weight > 0);
-        Some(
-            usable
-                .map(|(host, _)| format!("10.1.{name}.{host}:80").parse().unwrap())
-                .collect(),
-        )
-    }
-
-    /// Checks that every frontend leads to the complete endpoints of the old or of the new
-    /// configuration.
-    fn assert_serves_one_of(
-        memory: &Memory,
-        old: &Config,
-        new: &Config,
-    ) -> Result<(), TestCaseError> {
-        for name in 1..6_u8 {
-            let mut reached = BTreeSet::new();
-            let mut verdicts = BTreeSet::new();
-            for draw in 0..256_u32 {
-                memory.set_random(draw << 24);
-                let key = fixture::key(&format!("10.0.0.{name}:80"));
-                match connect(memory, &key) {
-                    Verdict::Backend { addr, port } => {
-                        reached.insert(SocketAddr::new(addr.into(), u16::from_be(port)));
-                        verdicts.insert("backend");
-                    }
-                    Verdict::Refused => _ = verdicts.insert("refused"),
-                    Verdict::Untouched => _ = verdicts.insert("untouched"),
-                }
-            }
-            prop_assert_eq!(verdicts.len(), 1, "a frontend has one kind of verdict");
-            let seen = if verdicts.contains("untouched") {
-                None
-            } else {
-                Some(reached)
-            };
-            let allowed = [targets(old, name), targets(new, name)];
-            prop_assert!(
-                allowed.contains(&seen),
-                "service {} reaches {:?}, allowed {:?}",
-                name,
-                seen,
-                allowed
-            );
-        }
-        Ok(())
-    }
-
-    proptest! {
-        #[test]
-        fn every_prefix_serves_the_old_or_the_new_services(old in configs(), new in configs()) {
-            let mut memory = Memory::default();
-            memory.apply(&diff(&Tables::default(), &tables(&old, &Tables::default()))).unwrap();
-            let current = memory.dump().unwrap();
-            let ops = diff(&current, &tables(&new, &current));
-            assert_serves_one_of(&memory, &old, &new)?;
-            for op in ops {
-                memory.apply(&[op]).unwrap();
-                assert_serves_one_of(&memory, &old, &new)?;
-            }
-            assert_serves_one_of(&memory, &new, &new)?;
-        }
-
-        #[test]
-        fn applying_the_plan_gives_the_desired_tables(configs in prop::collection::vec(configs(), 1..6)) {
-            let mut memory = Memory::default();
-            for config in &configs {
-                let current = memory.dump().unwrap();
-                let desired = tables(config, &current);
-                memory.apply(&diff(&current, &desired)).unwrap();
-                prop_assert_eq!(memory.dump().unwrap(), desired.clone());
-                prop_assert_eq!(diff(&desired, &desired), []);
-                prop_assert_eq!(tables(config, &desired), desired, "compiling again changes nothing");
-            }
-        }
-    }
-
-    #[test]
-    fn frees_come_last_and_only_they_are_held_back() {
-        let old = tables(
-            &Config::from([(1, vec![(1, 1), (2, 2)]), (2, vec![(1, 1)])]),
-            &Tables::default(),
-        );
-        let new = tables(&Config::from([(1, vec![(2, 1)])]), &old);
-        let ops = diff(&old, &new);
-        let first = ops.iter().position(Op::held_back).unwrap();
-        assert!(ops[first..].iter().all(Op::held_back));
-        let slots = ops
-            .iter()
-            .filter(|op| matches!(op, Op::Slot(_, Write::Free)))
-            .count();
-        let backends = ops
-            .iter()
-            .filter(|op| matches!(op, Op::Backend(_, Write::Free)))
-            .count();
-        let ids = ops
-            .iter()
-            .filter(|op| matches!(op, Op::Name(_, Write::Free)))
-            .count();
-        assert_eq!((slots, backends, ids), (2, 2, 1));
-    }
-}
+mod tests;

@@ -13,7 +13,7 @@ pub struct Refused {
     pub errors: Vec<ConfigError>,
     /// Services that are not in force as written.
     pub wrong: Vec<Wrong>,
-    /// Further errors, of which only the number is told.
+    /// Number of further errors, which are not listed.
     pub more: usize,
 }
 
@@ -43,12 +43,12 @@ impl Refused {
         }
     }
 
-    /// How many errors there are.
+    /// Returns the number of all errors.
     pub fn errors_total(&self) -> usize {
         self.errors.len() + self.more
     }
 
-    /// Adds all of it to an update.
+    /// Moves errors and refused services into an update.
     pub fn tell(self, update: &mut Update) {
         update.errors_total += self.errors_total();
         update.errors.extend(self.errors);

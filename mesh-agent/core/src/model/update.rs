@@ -24,7 +24,7 @@ pub struct Update {
     pub uncertain: BTreeSet<ServiceName>,
     /// Errors: the first of each file, and a count of the others.
     pub errors: Vec<ConfigError>,
-    /// How many errors there are, those included of which only the number is told.
+    /// Number of all errors, including those that are not listed.
     pub errors_total: usize,
     /// What is not in force as it is written, and what is in force instead.
     pub wrong: Vec<Wrong>,

@@ -18,7 +18,7 @@ use crate::{
     },
 };
 
-/// A file with more wrong objects, more than a node could serve, is rejected as a whole.
+/// A file with more wrong objects is rejected as a whole. No node serves as many objects.
 const MOST_WRONG: usize = 1 << 16;
 
 /// A file with more unreadable documents is rejected as a whole.
@@ -177,7 +177,7 @@ impl<'p> Draft<'p> {
         self.picks.texts.append(&mut picks.texts);
     }
 
-    /// Gives the file up if it has too much of anything.
+    /// Rejects the file if it exceeds a limit.
     pub fn check_room(&mut self, line: u32) {
         let open = self.open.as_ref();
         let wrong = self.wrong.len() + open.map_or(0, |open| open.wrong.len());

@@ -11,20 +11,20 @@ use crate::{
     source::{document::MOST, source_update::ByFile},
 };
 
-/// Sorts what is wrong, and leaves of errors and notes the first of each file and how many more
-/// there are. `more` errors were not kept.
+/// Sorts errors, rejected objects and notes. Keeps the first errors and notes of each file, and
+/// adds a line with the number of the others. `more` is the number of errors dropped earlier.
 pub fn bound(update: &mut Update, more: &ByFile) {
     update.errors_total = errors(&mut update.errors, more);
     update.wrong.sort_unstable();
-    // A file that counts its own adds one line for those.
+    // One more than the limit: a file may already have a line with the number of its other notes.
     let more = first(&mut update.notes, MOST + 1, |note| &note.origin);
     update
         .notes
         .extend(more.iter().map(|(origin, more)| more_notes(origin, *more)));
 }
 
-/// Sorts errors, and leaves the first of each file and how many more there are. Returns how many
-/// there are in all; `more` of them were not kept.
+/// Sorts errors, keeps the first of each file and adds a line with the number of the others.
+/// Returns the number of all errors, including the `more` that were dropped earlier.
 fn errors(all: &mut Vec<ConfigError>, more: &ByFile) -> usize {
     all.sort_by(|a, b| a.origin.cmp(&b.origin));
     let total = all.len() + more.values().sum::<usize>();
@@ -41,18 +41,18 @@ fn errors(all: &mut Vec<ConfigError>, more: &ByFile) -> usize {
             .filter(|(_, more)| *more > 0)
             .map(|(origin, more)| and_more(origin, more)),
     );
-    // What counts the others of a file comes after those on its line.
+    // A stable sort: the added line comes after the errors at the same line.
     all.sort_by(|a, b| a.origin.cmp(&b.origin));
     total
 }
 
-/// The same for what is refused.
+/// Limits the errors of refused parts in the same way.
 pub fn refused(refused: &mut Refused) {
     let total = errors(&mut refused.errors, &ByFile::new());
     refused.more += total - refused.errors.len();
 }
 
-/// What stands for errors that are not told.
+/// Returns the line with the number of a file's other errors.
 fn and_more(origin: Origin, more: usize) -> ConfigError {
     let noun = if more == 1 { "error" } else { "errors" };
     ConfigError {
@@ -62,7 +62,7 @@ fn and_more(origin: Origin, more: usize) -> ConfigError {
     }
 }
 
-/// Returns the note that counts the omitted ones.
+/// Returns the line with the number of a file's other notes.
 pub fn more_notes(origin: &Origin, more: usize) -> ConfigNote {
     let noun = if more == 1 { "note" } else { "notes" };
     ConfigNote {
@@ -71,7 +71,8 @@ pub fn more_notes(origin: &Origin, more: usize) -> ConfigNote {
     }
 }
 
-/// Leaves the first of each file; returns the last one told of files with more, and how many more.
+/// Keeps the first `most` items of each file. For each file with more, returns the origin of the
+/// last kept item and the number of the dropped ones.
 fn first<T>(all: &mut Vec<T>, most: usize, origin: impl Fn(&T) -> &Origin) -> Vec<(Origin, usize)> {
     let mut seen = ByFile::new();
     let mut more: Vec<(Origin, usize)> = Vec::new();

@@ -163,7 +163,7 @@ impl<'a> Field<'a> {
             Value::List => "a list".to_owned(),
             Value::Map => "a mapping".to_owned(),
         };
-        self.error(format!("expected {what}, found {found}"))
+        self.error(format!("{}, found {found}", expected(what)))
     }
 
     /// Reports a problem with this field, and returns nothing.
@@ -189,6 +189,11 @@ impl<'a> Field<'a> {
             reason,
         });
     }
+}
+
+/// Returns the message about a value that has another form. Editors show it as well.
+pub fn expected(form: &str) -> String {
+    format!("expected {form}")
 }
 
 /// Returns all items or nothing. Unlike `collect`, it evaluates all items after one is missing.

@@ -3,7 +3,10 @@
 //!
 //! Keywords of our own: `x-annotation` is the name of the annotation of the same meaning,
 //! `x-kubernetes` names fields of a Kubernetes Service, `x-default` and `x-range` describe a default
-//! and a range that a schema cannot express.
+//! and a range that a schema cannot express. `errorMessage` is a keyword of editors: what they show
+//! instead of a message of their own.
+
+mod field_docs;
 
 use std::sync::LazyLock;
 
@@ -14,6 +17,7 @@ use schemars::{
 };
 use serde_json::Value;
 
+pub use self::field_docs::{default, range, required};
 use super::form::ServiceForm;
 
 /// Start of the names of annotations.
@@ -40,9 +44,12 @@ pub fn schema() -> Schema {
     schema
 }
 
-/// Returns the schema as the text of a file.
+/// Returns the schema as the text of a file, in which each description also tells default and range:
+/// editors show nothing else of a field.
 pub fn text() -> String {
-    let mut text = serde_json::to_string_pretty(&schema()).expect("a schema is JSON");
+    let mut schema = schema();
+    RecursiveTransform(field_docs::describe).transform(&mut schema);
+    let mut text = serde_json::to_string_pretty(&schema).expect("a schema is JSON");
     text.push('\n');
     text
 }

@@ -15,11 +15,15 @@ pub use self::{
 };
 use super::{
     document::Value,
+    field::expected,
     setting::{Kind, Wrong},
 };
 
 /// Longest name of a service, a namespace or a port, as in Kubernetes.
 const MAX_NAME: usize = 63;
+
+/// The form of a name, for messages.
+const NAME: &str = "lower-case letters, digits and `-`, with a letter or digit at both ends";
 
 /// A DNS label, the form of names of services, namespaces and service ports in Kubernetes.
 pub struct Name;
@@ -36,9 +40,7 @@ impl Kind for Name {
             )));
         }
         if !is_name(text) {
-            return Err(Wrong::expected(
-                "lower-case letters, digits and `-`, with a letter or digit at both ends",
-            ));
+            return Err(Wrong::expected(NAME));
         }
         Ok(text.to_owned())
     }
@@ -48,6 +50,7 @@ impl Kind for Name {
             "type": "string",
             "maxLength": MAX_NAME,
             "pattern": "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$",
+            "errorMessage": expected(NAME),
         })
     }
 }

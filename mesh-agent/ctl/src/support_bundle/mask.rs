@@ -1,8 +1,8 @@
-//! Replaces secrets in text that is packed. Rather too much than too little is masked.
+//! Masks secrets in text that is packed. In doubt, text is masked.
 
 use serde_json::Value;
 
-/// What stands in the place of a secret.
+/// Text that replaces a secret.
 pub(super) const MASK: &str = "***";
 /// Words after which a secret may follow, in lower case without separators.
 const WORDS: [&str; 11] = [
@@ -18,7 +18,7 @@ const WORDS: [&str; 11] = [
     "credential",
     "signature",
 ];
-/// Words of lines in which quoted values are of users, and may be secrets.
+/// Words of lines whose quoted values come from users, and may be secrets.
 const QUOTING: [&str; 2] = ["header", "annotation"];
 /// Keys whose values are masked, whatever they are.
 const KEYS: [&str; 5] = ["headers", "annotations", "data", "stringdata", "env"];
@@ -54,7 +54,7 @@ fn is_secret(key: &str) -> bool {
     KEYS.contains(&key.as_str()) || WORDS.iter().any(|word| key.contains(word))
 }
 
-/// Masks what an error quotes of a file: its field is told beside it.
+/// Masks text of a file that an error quotes; the field is named beside it.
 fn unquoted(key: &str, value: Value) -> Value {
     match value {
         Value::String(text) if key == "reason" => without_quotes(&text).into(),

@@ -198,7 +198,7 @@ fn agreed(health: Health, now: u64) -> String {
     )
 }
 
-/// Returns the seconds left, rounded up to tenths.
+/// Returns the remaining seconds, rounded up to tenths.
 fn left(health: Health, now: u64) -> f64 {
     health.until.saturating_sub(now).div_ceil(100) as f64 / 10.0
 }

@@ -2,7 +2,9 @@
 
 mod conflicts;
 mod events;
+mod grace_period;
 mod over_capacity;
+mod uncertain;
 
 use std::{io, net::IpAddr};
 
@@ -189,45 +191,6 @@ fn internal_traffic_policy_comes_and_goes_and_endpoints_keep_their_indexes() {
 }
 
 #[test]
-fn rows_are_freed_after_the_grace_period_and_not_before() {
-    let mut scene = Scene::new();
-    // Different weights need slots.
-    let wait = scene.configure([cart(&[("10.0.0.1:80", 1), ("10.0.0.2:80", 2)])]);
-    assert_eq!(wait, None);
-    let wait = scene.configure([cart(&[("10.0.0.2:80", 1), ("10.0.0.3:80", 2)])]);
-    assert_eq!(wait, Some(GRACE));
-    assert_eq!(scene.connect("10.96.0.1:80").unwrap(), "10.0.0.2:80");
-    let tables = scene.owner.dataplane.dump().unwrap();
-    assert_eq!((tables.slots.len(), tables.backends.len()), (4, 3));
-    scene.now += GRACE / 2;
-    assert_eq!(scene.owner.reconcile(scene.now), Some(GRACE / 2));
-    scene.settle(Some(GRACE / 2));
-    let tables = scene.owner.dataplane.dump().unwrap();
-    assert_eq!((tables.slots.len(), tables.backends.len()), (2, 2));
-}
-
-#[test]
-fn draining_backend_is_freed_after_its_deadline() {
-    let mut scene = Scene::new();
-    let drained = |mut service: Service| {
-        service.close_stale_tcp = Some(Duration::from_secs(30));
-        service
-    };
-    scene.configure([drained(cart(&[("10.0.0.1:80", 1), ("10.0.0.2:80", 1)]))]);
-    let mut wait = scene.configure([drained(cart(&[("10.0.0.2:80", 1)]))]);
-    let left = scene.now;
-    while let Some(time) = wait {
-        assert_eq!(scene.owner.backends().len(), 2);
-        scene.now += time;
-        wait = scene.owner.reconcile(scene.now);
-    }
-    assert_eq!(
-        (scene.now - left, scene.owner.backends().len()),
-        (Duration::from_secs(30), 1)
-    );
-}
-
-#[test]
 fn failed_write_is_reported_and_retried() {
     let mut scene = Scene::new();
     scene.configure([cart(&[("10.0.0.1:80", 1)])]);
@@ -244,100 +207,6 @@ fn failed_write_is_reported_and_retried() {
     scene.settle(wait);
     assert_eq!(scene.connect("10.96.0.1:80").unwrap(), "10.0.0.2:80");
     assert_eq!(scene.owner.snapshot().problems, [""; 0]);
-}
-
-#[test]
-fn nothing_is_freed_while_the_switch_away_from_it_fails() {
-    let mut scene = Scene::new();
-    scene.configure([cart(&[("10.0.0.1:80", 1)])]);
-    scene.owner.dataplane.stuck = true;
-    let mut wait = scene.configure([cart(&[("10.0.0.2:80", 1)])]);
-    for _ in 0..5 {
-        scene.now += wait.expect("there is still something to do");
-        wait = scene.owner.reconcile(scene.now);
-        assert_eq!(scene.connect("10.96.0.1:80").unwrap(), "10.0.0.1:80");
-        assert_eq!(scene.owner.snapshot().problems.len(), 1);
-    }
-    scene.owner.dataplane.stuck = false;
-    wait = scene.owner.reconcile(scene.now);
-    assert_eq!(wait, Some(GRACE), "the grace period starts with the switch");
-    scene.settle(wait);
-    assert_eq!(scene.connect("10.96.0.1:80").unwrap(), "10.0.0.2:80");
-}
-
-#[test]
-fn incomplete_update_removes_nothing_that_an_earlier_agent_left() {
-    let mut scene = Scene::new();
-    scene.configure([cart(&[("10.0.0.1:80", 1)])]);
-    scene.restart();
-    let other = fixture::with(fixture::fixed("pay", "10.96.0.2"), &[("10.0.0.9:80", 1)]);
-    let wait = scene.configure_as(false, [other.clone()]);
-    scene.settle(wait);
-    assert_eq!(scene.connect("10.96.0.1:80").unwrap(), "10.0.0.1:80");
-    assert_eq!(scene.connect("10.96.0.2:80").unwrap(), "10.0.0.9:80");
-    let wait = scene.configure([other]);
-    scene.settle(wait);
-    assert_eq!(scene.connect("10.96.0.1:80"), None);
-}
-
-#[test]
-fn incomplete_update_removes_services_that_were_known_before() {
-    let mut scene = Scene::new();
-    let other = fixture::with(fixture::fixed("pay", "10.96.0.2"), &[("10.0.0.9:80", 1)]);
-    scene.configure([cart(&[("10.0.0.1:80", 1)]), other.clone()]);
-    scene.restart();
-    let wait = scene.configure_as(false, [cart(&[("10.0.0.1:80", 1)]), other.clone()]);
-    scene.settle(wait);
-    let wait = scene.configure_as(false, [other]);
-    scene.settle(wait);
-    assert_eq!(
-        (
-            scene.connect("10.96.0.1:80"),
-            scene.connect("10.96.0.2:80").is_some()
-        ),
-        (None, true)
-    );
-}
-
-#[test]
-fn uncertain_service_stays_as_the_kernel_has_it() {
-    let mut scene = Scene::new();
-    let other = fixture::with(fixture::fixed("pay", "10.96.0.2"), &[("10.0.0.9:80", 1)]);
-    scene.configure([cart(&[("10.0.0.1:80", 1)]), other]);
-    scene.restart();
-    let mut accept = |services: Vec<Service>, uncertain: &[ServiceName]| {
-        let uncertain = uncertain.iter().cloned().collect();
-        let services = fixture::services(services);
-        scene.owner.accept(Update {
-            services,
-            complete: true,
-            uncertain,
-            ..Update::default()
-        });
-        let wait = scene.owner.reconcile(scene.now);
-        scene.settle(wait);
-        scene.connect("10.96.0.1:80")
-    };
-    let name = fixture::name("cart");
-    // First without its endpoints, then without the service.
-    assert_eq!(
-        accept(vec![cart(&[])], std::slice::from_ref(&name)).unwrap(),
-        "10.0.0.1:80"
-    );
-    assert_eq!(
-        accept(vec![], std::slice::from_ref(&name)).unwrap(),
-        "10.0.0.1:80"
-    );
-    assert_eq!(
-        accept(vec![cart(&[("10.0.0.2:80", 1)])], &[]).unwrap(),
-        "10.0.0.2:80"
-    );
-    assert_eq!(accept(vec![], &[name]), None, "it was known, so it is gone");
-    assert_eq!(
-        scene.connect("10.96.0.2:80"),
-        None,
-        "nothing was wrong with the other one"
-    );
 }
 
 #[test]
@@ -370,18 +239,6 @@ fn rows_changed_by_another_process_are_repaired() {
     let wait = scene.owner.reconcile(scene.now);
     scene.settle(wait);
     assert_eq!(scene.owner.dataplane.dump().unwrap(), good);
-}
-
-#[test]
-fn endpoint_that_returns_within_the_grace_period_keeps_its_index() {
-    let mut scene = Scene::new();
-    let both = [("10.0.0.1:80", 1), ("10.0.0.2:80", 1)];
-    scene.configure([cart(&both)]);
-    let before = scene.owner.dataplane.dump().unwrap().backends;
-    scene.configure([cart(&both[..1])]);
-    let wait = scene.configure([cart(&both)]);
-    scene.settle(wait);
-    assert_eq!(scene.owner.dataplane.dump().unwrap().backends, before);
 }
 
 #[test]

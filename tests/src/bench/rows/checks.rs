@@ -1,4 +1,4 @@
-//! What active health checks cost.
+//! Measures the processor time of active health checks.
 
 use std::{fs, net::TcpListener, thread, time::Duration};
 
@@ -22,20 +22,20 @@ pub(super) fn cpu(scale: &Scale) -> Vec<Row> {
         cart = cart.at(address.parse().expect("an address"));
     }
     node.write("cart.yaml", cart);
-    // One whole round, so that everything is warm.
+    // One whole round of checks, as a warm-up.
     thread::sleep(Duration::from_secs(6));
     let pid = node.status().pid;
     let mut shares = Vec::new();
     for _ in 0..scale.rounds {
         let before = ticks(pid);
         thread::sleep(Duration::from_secs(5));
-        // 100 ticks a second, on every Linux that programs see.
+        // USER_HZ is 100 on every Linux.
         shares.push((ticks(pid) - before) as f64 / 500.0);
     }
     vec![Row::at_most("CPU of the agent, of one core", &shares, 0.03)]
 }
 
-/// Accepts whatever comes, on every loopback address, for as long as the process lives.
+/// Accepts connections on every loopback address until the process ends.
 fn listen(netns: &Netns) -> u16 {
     let listener = netns
         .run(|| TcpListener::bind("0.0.0.0:0"))

@@ -1,4 +1,4 @@
-//! Endpoints that are lost under load.
+//! Measures how many connects fail when endpoints are lost under load.
 
 use std::{
     thread,
@@ -184,8 +184,7 @@ pub(super) fn zone(scale: &Scale) -> Vec<Row> {
                 "    {} answered, {} connects failed",
                 outcome.ok, outcome.failed
             );
-            // Those before the ejections, and then the trials, which meet the endpoints that are
-            // still dead.
+            // Failures until the ejections, and then the trials of endpoints that are still dead.
             failed.push(
                 outcome
                     .failed

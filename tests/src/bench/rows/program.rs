@@ -1,4 +1,4 @@
-//! What a decision costs, by the kernel's own clock.
+//! Measures the run time of the programs with the kernel's statistics.
 
 use std::{fs, process::Command, time::Duration};
 
@@ -6,7 +6,7 @@ use super::{super::table::Row, Scale, Scene};
 
 const SWITCH: &str = "/proc/sys/kernel/bpf_stats_enabled";
 
-/// Has the kernel measure programs; as it was, when dropped.
+/// Turns the kernel's measurement of programs on; restores the setting when dropped.
 struct Measuring(String);
 
 impl Measuring {
@@ -52,7 +52,7 @@ pub(super) fn cost(scale: &Scale) -> Vec<Row> {
     )]
 }
 
-/// Nanoseconds and runs so far.
+/// Returns the total run time in nanoseconds, and the number of runs.
 fn run_time(scene: &Scene) -> (u64, u64) {
     let hooks = scene.node.status().hooks;
     let id = hooks

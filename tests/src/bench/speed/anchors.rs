@@ -1,6 +1,5 @@
-//! What Cilium's program costs, measured elsewhere: it cannot be run here. Its figures are scaled
-//! by the empty program of the same run, so that a faster machine does not look like a faster
-//! program.
+//! Costs of Cilium's program, which were measured on another machine. They are scaled by the cost of
+//! an empty program there and here, so that a faster machine does not look like a faster program.
 //!
 //! Source: the programs of Cilium's public sources, compiled and loaded with 10,000 services of 10
 //! backends, measured with `bpf_stats` on Linux 6.18 with two processors on 2026-11-20, medians of
@@ -11,16 +10,16 @@ use super::names::{NEW_UDP, TCP, TCP_ONE, UDP};
 /// Name in tables.
 pub const NAME: &str = "Cilium (published anchor, scaled)";
 
-/// What a call of `connect4` was found to cost.
+/// Measured cost of a call of `connect4`, nanoseconds.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Anchor {
-    /// Above an empty program.
+    /// Cost above that of an empty program.
     pub net: f64,
-    /// The empty program.
+    /// Cost of the empty program.
     pub empty: f64,
 }
 
-/// One hot service, one UDP socket that is connected again and again.
+/// One service; one UDP socket connects repeatedly.
 pub const UDP_HOT: Anchor = Anchor {
     net: 79.0,
     empty: 36.0,
@@ -32,7 +31,7 @@ pub const TCP_RANDOM: Anchor = Anchor {
     empty: 67.0,
 };
 
-/// All that are shown: what clients do, how they draw services, and what that costs with 10,000
+/// All anchors that are shown: the clients' loop, how services are chosen, and the cost with 10,000
 /// services.
 pub const ALL: [(&str, &str, Anchor); 8] = [
     (UDP, "hot", UDP_HOT),
@@ -81,12 +80,12 @@ pub const ALL: [(&str, &str, Anchor); 8] = [
 ];
 
 impl Anchor {
-    /// What it would cost where an empty program costs so much, nanoseconds.
+    /// Returns the cost on a machine where an empty program costs `empty`, nanoseconds.
     pub fn scaled(self, empty: f64) -> f64 {
         self.net * empty / self.empty
     }
 
-    /// Our cost as a ratio to it, both in terms of their own empty program.
+    /// Returns the ratio of a cost `net` to this one, each relative to the empty program of its machine.
     pub fn ratio(self, net: f64, empty: f64) -> f64 {
         net / self.scaled(empty)
     }

@@ -1,5 +1,4 @@
-//! How long changes take: all services from nothing, and one endpoint of one service; and what is
-//! held in memory.
+//! Measures the time of changes, of all services at once and of one endpoint, and the memory in use.
 
 use std::{
     io::{Read as _, Write as _},
@@ -21,19 +20,19 @@ use super::{
 };
 use crate::{Server, bench::stats::percentile, node::Node, place::Place, service, wait};
 
-/// The part of it in which rows are compiled and written.
+/// Measure: the part of [`FROM_NOTHING`] in which rows are compiled and written.
 pub const WRITING: &str = "rows compiled and written";
 
-/// 99 % of the changes took no longer.
+/// Measure: 99th percentile of the time until a changed endpoint serves.
 pub const CHANGE_P99: &str = "one endpoint p99";
 
-/// What the agent holds.
+/// Measure: resident memory of the agent.
 pub const RESIDENT: &str = "memory of the agent";
 
-/// A service beside the others whose one endpoint comes and goes.
+/// Address of a further service, whose only endpoint is added and removed.
 const LIVE: &str = "10.95.0.1";
 
-/// Measures the agent, rule sets that are there already, and HAProxy.
+/// Measures the agent, the rule sets of running contenders, and HAProxy.
 pub fn run(scale: &Scale, contenders: &[Contender], report: &mut BenchReport) {
     for services in &scale.changed_services {
         println!(
@@ -51,7 +50,7 @@ pub fn run(scale: &Scale, contenders: &[Contender], report: &mut BenchReport) {
     proxy(scale, report);
 }
 
-/// The agent with its services in files of a size.
+/// Measures the agent, with `a_file` services in each file.
 fn mesh(services: u32, a_file: u32, times: u32, report: &mut BenchReport) {
     let files = services.div_ceil(a_file);
     let name = format!(
@@ -105,7 +104,7 @@ fn live(server: &Server) -> String {
     text.trim_start_matches("services:\n").to_owned()
 }
 
-/// Nanoseconds from the moment a file is there until a connect is answered as it says.
+/// Returns the nanoseconds from each change of a file until a connect shows it.
 fn changes(
     node: &Node,
     with: &dyn Fn(&Server) -> String,
@@ -130,7 +129,7 @@ fn changes(
     took
 }
 
-/// As kube-proxy does it: only the chains of the service.
+/// Measures a rule set. A change replaces only the chains of the service, as kube-proxy does.
 fn rules(contender: &Contender, scale: &Scale, report: &mut BenchReport) {
     let Some(rules) = contender.rules else { return };
     println!("  {}", contender.name);
@@ -164,8 +163,8 @@ fn rules(contender: &Contender, scale: &Scale, report: &mut BenchReport) {
     );
 }
 
-/// From nothing until it listens for the last service; a change by its control socket, which writes
-/// no file.
+/// Measures HAProxy: the time until it listens for the last service, and a change by its control
+/// socket.
 fn proxy(scale: &Scale, report: &mut BenchReport) {
     let (services, stage) = (scale.proxied, Stage::around(&Place::new(), None));
     let scratch = tempfile::TempDir::with_prefix(format!("{}-", crate::name::unique()))

@@ -1,4 +1,4 @@
-//! A picture of the whole-system figures: bars, relative to direct.
+//! Draws the whole-system figures as a bar chart, relative to no mesh.
 
 use std::{error::Error, path::Path};
 
@@ -16,7 +16,7 @@ type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 const WIDTH: u32 = 860;
 const ROW: i32 = 22;
 const HEAD: i32 = 46;
-/// Where bars begin, and how long one of the length 1 is.
+/// Left end of bars, and the length of a bar of value 1, in pixels.
 const LEFT: i32 = 210;
 const LENGTH: f64 = 480.0;
 
@@ -51,7 +51,7 @@ const SUMMARY: Panel = (
     "Connections per second with 10,000 services, relative to no mesh (longer is better)",
 );
 
-/// Contenders of the summary, and what it calls them.
+/// Contenders of the summary, with their labels there.
 const SUMMARY_BARS: [(&str, &str); 8] = [
     (DIRECT, "no mesh: direct"),
     ("mesh 10,000 hot", "mesh-agent, one service"),
@@ -66,7 +66,7 @@ const SUMMARY_BARS: [(&str, &str); 8] = [
 /// A bar.
 struct Bar {
     name: String,
-    /// To direct.
+    /// Value relative to no mesh.
     ratio: f64,
     value: f64,
 }
@@ -178,7 +178,7 @@ mod tests {
         fs::read_to_string(&path).expect("it was written")
     }
 
-    /// Lines of text of a picture.
+    /// Returns the lines of text of a chart.
     fn texts(svg: &str) -> Vec<&str> {
         svg.lines().filter(|line| !line.starts_with('<')).collect()
     }

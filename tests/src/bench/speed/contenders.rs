@@ -1,5 +1,5 @@
-//! All contenders with the same services. They run at the same time, so that rounds can alternate
-//! between them.
+//! Starts all contenders with the same services. They run at the same time, so that rounds can
+//! alternate between them.
 
 use std::net::Ipv4Addr;
 
@@ -22,15 +22,15 @@ use crate::{Node, name, place::Place};
 
 /// A contender, which may be measured in several ways.
 pub struct Contender {
-    /// As in the tables.
+    /// Name in tables.
     pub name: String,
-    /// What is measured.
+    /// The ways in which it is measured.
     pub lanes: Vec<Lane>,
-    /// How it is told of a change, if it is one of those whose rules are handed over by a command.
+    /// Its rules, for contenders that a command changes.
     pub rules: Option<Rules>,
-    // What is in a cgroup goes before the cgroup.
+    // Dropped before the stage: processes must end before their cgroup is removed.
     held: Held,
-    /// Where.
+    /// Where it runs.
     pub stage: Stage,
     /// Configuration files and logs.
     pub scratch: TempDir,
@@ -40,15 +40,15 @@ pub struct Contender {
 #[derive(Clone, Copy)]
 pub struct Rules {
     kind: &'static str,
-    /// How many.
+    /// Number of services.
     pub services: u32,
-    /// Command that takes all of them.
+    /// Command that loads all rules.
     all: &'static [&'static str],
-    /// Writes all of them.
+    /// Returns all rules for this number of services.
     write_all: fn(u32) -> String,
-    /// Command that takes a change.
+    /// Command that applies a change.
     pub some: &'static [&'static str],
-    /// Writes what changes when a service has this number of endpoints.
+    /// Returns the rules that give a service this number of endpoints.
     pub write_change: fn(u32, u32) -> String,
 }
 
@@ -99,11 +99,11 @@ impl Rules {
 
 /// A way to measure a contender.
 pub struct Lane {
-    /// As in the tables.
+    /// Name in tables.
     pub name: String,
-    /// Where clients that are echoed connect to.
+    /// Targets of clients that expect an echo.
     pub echo: Option<Targets>,
-    /// Where clients that speak HTTP connect to.
+    /// Address and port for HTTP clients.
     pub http: Option<(Ipv4Addr, u16)>,
 }
 
@@ -127,7 +127,7 @@ impl Contender {
         }
     }
 
-    /// Has nginx where the echo server was; false where there is no nginx.
+    /// Replaces the echo server by nginx. Returns false when nginx is not installed.
     pub fn serve_http(&mut self) -> bool {
         self.stage.serve_nothing();
         nginx::start(&self.stage.servers, self.scratch.path())
@@ -154,7 +154,7 @@ impl Lane {
     }
 }
 
-/// Starts all of them, or only those that are told of changes by commands.
+/// Starts all contenders, or only those that are changed by commands.
 pub fn start(scale: &Scale, report: &mut BenchReport, only_rules: bool) -> Vec<Contender> {
     let mut all = Vec::new();
     if !only_rules {
@@ -207,7 +207,7 @@ fn mesh(services: u32) -> Contender {
     Contender::new(&name, Held::Mesh(node), stage, lanes)
 }
 
-/// Named as missing if the rules cannot be loaded.
+/// Starts a contender with these rules. Reports it as missing if they cannot be loaded.
 fn rules(rules: Rules, report: &mut BenchReport) -> Option<Contender> {
     let name = format!("{} {}", rules.kind, grouped(f64::from(rules.services)));
     println!("  starting {name}");
@@ -243,7 +243,7 @@ fn proxy(report: &mut BenchReport) -> Option<Contender> {
     let mut contender = Contender::new("HAProxy", Held::Nothing, new_stage(), lanes);
     let Some(process) = haproxy::start(&contender.stage.servers, contender.scratch.path(), 1)
     else {
-        report.miss("HAProxy: there is no haproxy");
+        report.miss("HAProxy: haproxy is not installed");
         return None;
     };
     contender.held = Held::Proxy(process);

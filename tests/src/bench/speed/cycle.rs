@@ -1,4 +1,4 @@
-//! Connect, one byte echoed, close: connections per second, how long they took, what they cost.
+//! Measures connections (connect, one byte echoed, close): rate, latency and processor time.
 
 use super::{
     BenchReport, Scale,
@@ -9,13 +9,13 @@ use super::{
 /// Name of this part.
 pub const PART: &str = "cycle";
 
-/// Connections per second.
+/// Measure: connections per second.
 pub const RATE: &str = "connections";
 
-/// 99 % of the cycles took no longer.
+/// Measure: 99th percentile of the time of a cycle.
 pub const P99: &str = "cycle p99";
 
-/// Clients at the same time.
+/// Number of concurrent clients.
 const THREADS: usize = 2;
 
 /// Measures all lanes, round by round.

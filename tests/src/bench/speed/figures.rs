@@ -1,4 +1,4 @@
-//! What was measured, by contender and measure, once for each round.
+//! The measured values, by contender and measure, one for each round.
 
 use serde::Serialize;
 
@@ -20,19 +20,19 @@ pub struct Figure {
 }
 
 impl Figure {
-    /// Middle of the rounds.
+    /// Returns the median over the rounds.
     pub fn median(&self) -> f64 {
         spread(&self.values).0
     }
 
-    /// Lowest and highest of the rounds.
+    /// Returns the lowest and the highest value.
     pub fn range(&self) -> [f64; 2] {
         let (_, low, high) = spread(&self.values);
         [low, high]
     }
 }
 
-/// All of them, in the order in which they were first measured.
+/// All figures, in the order in which they were first measured.
 #[derive(Clone, Debug, Default)]
 pub struct Figures(Vec<Figure>);
 
@@ -64,19 +64,19 @@ impl Figures {
         }
     }
 
-    /// All figures.
+    /// Iterates over all figures.
     pub fn iter(&self) -> impl Iterator<Item = &Figure> {
         self.0.iter()
     }
 
-    /// One figure, if it was measured.
+    /// Returns a figure, if it was measured.
     pub fn find(&self, part: &str, contender: &str, measure: &str) -> Option<&Figure> {
         self.0
             .iter()
             .find(|it| it.part == part && it.contender == contender && it.measure == measure)
     }
 
-    /// Ratio of two contenders, round by round, so that what disturbs both cancels out.
+    /// Returns the ratio of two contenders in each round, in which disturbances of both cancel out.
     pub fn ratios(&self, part: &str, measure: &str, contender: &str, to: &str) -> Vec<f64> {
         let values = |contender_name| {
             self.find(part, contender_name, measure)
@@ -89,7 +89,7 @@ impl Figures {
             .collect()
     }
 
-    /// Parts, contenders or measures, each once, in the order in which they came.
+    /// Returns the different parts, contenders or measures, in the order of their first figure.
     pub fn distinct<'a, K: PartialEq>(&'a self, of: impl Fn(&'a Figure) -> Option<K>) -> Vec<K> {
         let mut found = Vec::new();
         for key in self.0.iter().filter_map(of) {

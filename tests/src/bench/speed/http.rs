@@ -1,23 +1,23 @@
-//! HTTP: wrk with 16 connections against nginx, which are kept or closed after each request.
+//! Measures HTTP: wrk with 16 connections to nginx, with keep-alive or with one request each.
 
 use super::{BenchReport, Scale, contenders::Contender, process::find, wrk};
 
 /// Name of this part.
 pub const PART: &str = "http";
 
-/// Requests per second over connections that are kept.
+/// Measure: requests per second with keep-alive.
 pub const KEEP: &str = "keep-alive requests";
 
-/// Requests per second over connections that are closed.
+/// Measure: requests per second with one connection for each.
 pub const CLOSE: &str = "close requests";
 
 /// Measures all lanes, round by round.
 pub fn run(scale: &Scale, contenders: &mut [Contender], report: &mut BenchReport) {
     let Some(program) = find("wrk") else {
-        return report.miss("HTTP: there is no wrk");
+        return report.miss("HTTP: wrk is not installed");
     };
     if !contenders.iter_mut().all(Contender::serve_http) {
-        return report.miss("HTTP: there is no nginx");
+        return report.miss("HTTP: nginx is not installed");
     }
     for round in 0..scale.http_rounds {
         println!("  round {} of {}", round + 1, scale.http_rounds);

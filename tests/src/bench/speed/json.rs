@@ -1,4 +1,4 @@
-//! Everything that was measured, for programs.
+//! Writes all figures as JSON.
 
 use std::{collections::BTreeMap, fs, path::Path};
 
@@ -26,7 +26,7 @@ struct Cell<'a> {
     median: f64,
     low: f64,
     high: f64,
-    /// Median of the ratios to the others, round by round.
+    /// Median of the ratios to each other contender in the same round.
     ratio_to: BTreeMap<&'a str, f64>,
 }
 

@@ -5,21 +5,21 @@ use std::time::Duration;
 use super::{kernel::stats::Programs, services::Writing, stage::Stage};
 use crate::Node;
 
-/// Services in one file, where they are in several.
+/// Services in each file when there are several files.
 pub const SERVICES_A_FILE: u32 = 100;
 
 /// A running agent and its stage.
 pub struct Mesh {
-    /// The stage first: what runs in a cgroup must be gone before the cgroup.
+    /// Dropped first: processes must end before their cgroup is removed.
     pub stage: Stage,
     /// The agent.
     pub node: Node,
-    /// How many services it has.
+    /// Number of services.
     pub services: u32,
 }
 
 impl Mesh {
-    /// An agent that serves this number of services, read from files of 100.
+    /// Starts an agent that serves this number of services, from files of 100.
     pub fn start(services: u32, writing: Writing, cpu: Option<usize>) -> Self {
         let mut node = prepare(services, writing);
         for first in (0..services).step_by(SERVICES_A_FILE as usize) {
@@ -38,7 +38,7 @@ impl Mesh {
         }
     }
 
-    /// Ids of its programs.
+    /// Returns the ids of the agent's programs.
     pub fn programs(&self) -> Programs {
         Programs::new(
             self.node
@@ -50,10 +50,10 @@ impl Mesh {
     }
 }
 
-/// A node without an agent and without files, with room for this number of services.
+/// Prepares a node for this number of services, without an agent and without files.
 pub fn prepare(services: u32, writing: Writing) -> Node {
     let mut node = Node::setup().prepare();
-    // All of them are of one namespace.
+    // All services are in one namespace.
     node.add_flags("--quota-per-namespace 100");
     let frontends = services + writing.udp.min(services);
     if frontends > 60_000 {

@@ -1,4 +1,4 @@
-//! How fast it is, beside others, in one interleaved run: `cargo xtask bench`.
+//! Compares the speed with other implementations in one interleaved run: `cargo xtask bench`.
 //!
 //! ```text
 //! services ──► what every contender serves      load ──► clients and servers, processes of their own
@@ -81,7 +81,7 @@ enum Part {
     Changes,
 }
 
-/// How much is measured.
+/// Sizes and durations of the measurements.
 pub struct Scale {
     rounds: usize,
     /// Numbers of services of the agent.
@@ -90,15 +90,15 @@ pub struct Scale {
     iptables: Vec<u32>,
     /// Numbers of services as nftables rules.
     nftables: Vec<u32>,
-    /// Numbers of services of which one is changed.
+    /// Numbers of services in measurements of changes.
     changed_services: Vec<u32>,
-    /// Services of HAProxy, of which one is changed.
+    /// Number of services of HAProxy.
     proxied: u32,
-    /// Agents that are started from nothing.
+    /// Number of agents that are started without pins.
     change_rounds: usize,
-    /// Changes in files of each.
+    /// Number of changes for each agent.
     changes: u32,
-    /// Changes of rules.
+    /// Number of changes of rules.
     rule_changes: u32,
     /// Time of one measurement of programs.
     program_time: Duration,
@@ -160,7 +160,7 @@ pub struct BenchReport {
 }
 
 impl BenchReport {
-    /// Names what could not be measured here.
+    /// Reports what could not be measured.
     fn miss(&mut self, what: &str) {
         println!("  not measured: {what}");
         self.missing.push(what.to_owned());
@@ -221,7 +221,7 @@ fn measure(options: &Options) -> bool {
     !options.check || missed == 0
 }
 
-/// Parts for which all contenders run at the same time.
+/// Measures the parts for which all contenders run at the same time.
 fn beside_others(scale: &Scale, asked: &dyn Fn(Part) -> bool, report: &mut BenchReport) {
     println!("\nStarting all contenders");
     let only_rules = !asked(Part::Cycle) && !asked(Part::Http);

@@ -1,5 +1,5 @@
-//! nginx as the endpoint of HTTP: two processes that share a port. Processes without a master,
-//! which die with the bench even if it is killed.
+//! Runs nginx as the HTTP endpoint: two processes that share a port. They have no master process, so
+//! they end with the bench even if it is killed.
 
 use std::{fs, path::Path, time::Duration};
 
@@ -9,7 +9,7 @@ use super::{
 };
 use crate::place::Place;
 
-/// Starts it, if it is there.
+/// Starts nginx, if it is installed.
 pub fn start(place: &Place, scratch: &Path) -> Option<Vec<Process>> {
     let program = find("nginx")?;
     let start = |number: usize| {

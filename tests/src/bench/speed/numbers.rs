@@ -1,6 +1,6 @@
-//! Numbers for people.
+//! Formats numbers for tables.
 
-/// As many digits as mean something.
+/// Formats a number with its significant digits.
 pub fn number(value: f64) -> String {
     match value.abs() {
         size if size >= 1000.0 => grouped(value),
@@ -10,7 +10,7 @@ pub fn number(value: f64) -> String {
     }
 }
 
-/// A whole number with commas.
+/// Formats a whole number with commas.
 pub fn grouped(value: f64) -> String {
     let digits = format!("{:.0}", value.abs());
     let mut text = String::new();

@@ -1,4 +1,4 @@
-//! Programs that are not ours: found, started at a place, and gone when dropped.
+//! Finds programs of the distribution, starts them in a place, and kills them when dropped.
 
 use std::{
     env,
@@ -15,7 +15,7 @@ use crate::{place::Place, wait};
 pub struct Process(Child);
 
 impl Process {
-    /// Starts it and waits until it listens at an address; its words go to a file.
+    /// Starts a program, and waits until it listens at an address. Its output goes to a file.
     pub fn start(
         place: &Place,
         command: &mut Command,

@@ -1,5 +1,4 @@
-//! What the programs cost per call, by the kernel's own clock, above an empty program in the same
-//! round.
+//! Measures the run time of the programs per call, above that of an empty program in the same round.
 
 use super::{
     Scale, anchors,
@@ -22,7 +21,7 @@ use crate::place::Place;
 /// Name of this part.
 pub const PART: &str = "programs";
 
-/// Words in the names of details.
+/// Parts of the names of details.
 const GROSS: &str = "gross";
 const CALLS: &str = "calls";
 
@@ -31,11 +30,11 @@ pub fn is_detail(measure: &str) -> bool {
     [GROSS, CALLS].iter().any(|word| measure.contains(word))
 }
 
-/// All programs of a connection together, above empty ones.
+/// Measure: all programs of a connection, above empty ones.
 pub const ALL: &str = "all programs";
 
-/// What clients do, its name, and whether they share a processor with the servers. Where they do
-/// not, the two sides of a connection fetch each other's cache lines, and hand each other memory.
+/// What clients do, its name, and whether they share a processor with the servers. On two
+/// processors, the ends of a connection exchange cache lines and memory, which costs time.
 const WAYS: [(Way, &str, bool); 4] = [
     (Way::Udp, UDP, false),
     (Way::FreshUdp, NEW_UDP, false),
@@ -43,16 +42,16 @@ const WAYS: [(Way, &str, bool); 4] = [
     (Way::Tcp, TCP_ONE, true),
 ];
 
-/// Name of a measure, like `hit, TCP, random`.
+/// Returns the name of a measure, like `hit, TCP, random`.
 pub fn measure(case: &str, way: &str, which: &str) -> String {
     format!("{case}, {way}, {which}")
 }
 
-/// Contender and number of services.
+/// A contender with its number of services.
 struct Lane {
     name: String,
     mesh: Mesh,
-    /// Word for a connect to one of its services.
+    /// Name of a connect to one of its services.
     case: &'static str,
     misses: bool,
 }
@@ -60,7 +59,7 @@ struct Lane {
 impl Lane {
     fn start(name: String, services: u32, with: Option<&'static str>, case: &'static str) -> Self {
         println!("  starting {name}");
-        // Twice the frontends of 100,000 services would be another scale.
+        // UDP ports double the number of frontends; with 100,000 services, only one service has UDP.
         let udp = if services <= 10_000 { services } else { 1 };
         let mesh = Mesh::start(
             services,
@@ -212,7 +211,7 @@ fn clients(scale: &Scale, way: Way, targets: Targets, share: bool) -> Clients {
     }
 }
 
-/// What the programs cost, and in how many turns of the clients' loop.
+/// Returns the costs of the programs, and the number of iterations of the clients.
 fn costs(programs: &Programs, stage: &Stage, clients: Clients) -> (Costs, f64) {
     let (outcome, costs) = programs.during(|| drive(&stage.clients, clients));
     (costs, outcome.ok as f64)

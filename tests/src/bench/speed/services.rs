@@ -1,8 +1,7 @@
-//! The services of every contender, which are the same: addresses that follow each other, and their
-//! endpoints.
+//! The services, which are the same for every contender: consecutive addresses, and their endpoints.
 //!
-//! All of 10.0.0.0/8 is local in a contender's namespace, so every endpoint answers, and a service
-//! address that nothing translates is refused.
+//! All of 10.0.0.0/8 is local in a contender's namespace, so every endpoint answers, and connects to
+//! a service address that is not translated are refused.
 
 use std::{net::Ipv4Addr, ops::Range};
 
@@ -18,17 +17,17 @@ pub const SERVICE_PORT: u16 = 80;
 /// Port of endpoints, which echo a byte or speak HTTP.
 pub const ENDPOINT_PORT: u16 = 8080;
 
-/// Address of a service.
+/// Returns the address of a service.
 pub fn vip(service: u32) -> Ipv4Addr {
     Ipv4Addr::from(u32::from(Ipv4Addr::new(10, 96, 0, 1)) + service)
 }
 
-/// Address of an endpoint.
+/// Returns the address of an endpoint.
 pub fn endpoint(service: u32, number: u32) -> Ipv4Addr {
     Ipv4Addr::from(u32::from(Ipv4Addr::new(10, 128, 0, 1)) + service * ENDPOINTS + number)
 }
 
-/// One service, always the same.
+/// Returns one service as the only target.
 pub fn one(service: u32) -> Targets {
     Targets {
         first: vip(service),
@@ -37,7 +36,7 @@ pub fn one(service: u32) -> Targets {
     }
 }
 
-/// One of this number of services, another one for each connect.
+/// Returns this number of services as targets, of which each connect takes a random one.
 pub fn any(services: u32) -> Targets {
     Targets {
         first: vip(0),
@@ -46,7 +45,7 @@ pub fn any(services: u32) -> Targets {
     }
 }
 
-/// An address that is no service's: any endpoint of the first.
+/// Returns an address that is not a service: an endpoint of the first service.
 pub fn direct(port: u16) -> Targets {
     Targets {
         first: endpoint(0, 0),
@@ -55,26 +54,26 @@ pub fn direct(port: u16) -> Targets {
     }
 }
 
-/// How services are written down for the agent.
+/// How services are written to files for the agent.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Writing {
     /// A field of every service, like `balance: random`.
     pub with: Option<&'static str>,
-    /// Where endpoints listen.
+    /// Port of the endpoints.
     pub port: u16,
-    /// How many of the services, from the first, also have UDP.
+    /// Number of services that also have a UDP port, from the first on.
     pub udp: u32,
 }
 
 impl Writing {
-    /// TCP only, nothing special, endpoints that echo.
+    /// TCP only, default settings, endpoints that echo.
     pub const PLAIN: Self = Self {
         with: None,
         port: ENDPOINT_PORT,
         udp: 0,
     };
 
-    /// A file of services.
+    /// Returns a file with these services.
     pub fn file(self, services: Range<u32>) -> String {
         document(
             &services

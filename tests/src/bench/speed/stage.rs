@@ -1,5 +1,5 @@
-//! Where a contender runs: a network namespace of its own, a cgroup for clients and another for
-//! everything else.
+//! Where a contender runs: its own network namespace, a cgroup for clients, and a cgroup for servers
+//! and proxies.
 
 use std::{fs, sync::Arc, time::Duration};
 
@@ -14,8 +14,8 @@ use super::{
 };
 use crate::{cgroup::Cgroup, command_result, place::Place};
 
-/// Settings of the namespace. A client's port is free again as soon as its connection is over, else
-/// a closed loop runs out of ports in a second; what netfilter tracks goes as soon.
+/// Settings of the namespace. Ports of closed connections, and their entries in netfilter, are
+/// reused at once: otherwise a closed loop would run out of ports within a second.
 const SYSCTLS: [(&str, &str); 7] = [
     ("net/ipv4/tcp_max_tw_buckets", "0"),
     ("net/ipv4/ip_local_port_range", "1024 65000"),
@@ -26,10 +26,10 @@ const SYSCTLS: [(&str, &str); 7] = [
     ("net/netfilter/nf_conntrack_tcp_timeout_fin_wait", "1"),
 ];
 
-/// Ports that servers listen on must not be taken by clients before they start.
+/// Keeps clients from taking the ports of servers that start later.
 const RESERVED: (&str, &str) = ("net/ipv4/ip_local_reserved_ports", "80,8080-8089");
 
-/// Server at the port of endpoints.
+/// The server at the port of the endpoints.
 #[expect(dead_code, reason = "held, not read")]
 enum Served {
     Nothing,
@@ -37,17 +37,17 @@ enum Served {
     Others(Vec<Process>),
 }
 
-/// Gone when dropped, with all processes in it.
+/// Removed when dropped, with all processes in it.
 pub struct Stage {
     served: Served,
-    /// Clients run here, and programs are attached here.
+    /// Place of clients, to whose cgroup programs are attached.
     pub clients: Place,
-    /// Servers and proxies run here.
+    /// Place of servers and proxies.
     pub servers: Place,
 }
 
 impl Stage {
-    /// At a place that may have an agent; the server stays on a processor, or does not.
+    /// Creates a stage at a place that may have an agent. `cpu` binds the server to a processor.
     pub fn around(clients: &Place, cpu: Option<usize>) -> Self {
         let servers = Place {
             cgroup: Arc::new(Cgroup::new()),
@@ -66,17 +66,17 @@ impl Stage {
         stage
     }
 
-    /// Ends what answers.
+    /// Ends the server.
     pub fn serve_nothing(&mut self) {
         self.served = Served::Nothing;
     }
 
-    /// Keeps other processes that answer.
+    /// Uses these processes as the server.
     pub fn serve_by(&mut self, others: Vec<Process>) {
         self.served = Served::Others(others);
     }
 
-    /// Settings that this kernel has not, it need not have.
+    /// Sets these sysctls. Ignores those that this kernel does not have.
     pub fn set(&self, settings: &[(&str, &str)]) {
         self.servers.netns.run(|| {
             for (name, value) in settings {
@@ -85,19 +85,17 @@ impl Stage {
         });
     }
 
-    /// The settings of connection tracking are there only once something tracks.
+    /// Sets the sysctls of connection tracking, which exist once a rule uses it.
     pub fn tracks(&self) {
         self.set(&SYSCTLS);
     }
 
-    /// Runs clients; microseconds of CPU that everything of this contender used are beside what
-    /// came of it.
+    /// Runs clients. Returns their result, and the CPU time of this contender, microseconds.
     pub fn drive(&self, clients: Clients) -> (LoadResult, f64) {
         self.metered(|| drive(&self.clients, clients))
     }
 
-    /// What `work` leads to, and the microseconds of CPU that everything of this contender used
-    /// meanwhile.
+    /// Runs `work`. Returns its result, and the CPU time of this contender meanwhile, microseconds.
     pub fn metered<T>(&self, work: impl FnOnce() -> T) -> (T, f64) {
         let used =
             || cpu::microseconds(&self.clients.cgroup) + cpu::microseconds(&self.servers.cgroup);

@@ -1,4 +1,4 @@
-//! Figures for people, in 100 columns.
+//! Prints figures as tables of 100 columns.
 
 use super::{
     figures::{Figure, Figures},
@@ -7,8 +7,8 @@ use super::{
 };
 use crate::bench::stats::spread;
 
-/// Measures to the left, contenders above, medians within; as many columns as fit beside each
-/// other.
+/// Prints medians: a row for each measure, a column for each contender. Wraps columns that do not
+/// fit.
 pub fn matrix(figures: &Figures, part: &str, shown: impl Fn(&str) -> bool) {
     let contenders = figures.distinct(|it| (it.part == part).then_some(&it.contender));
     let measures = figures
@@ -43,8 +43,8 @@ pub fn matrix(figures: &Figures, part: &str, shown: impl Fn(&str) -> bool) {
     }
 }
 
-/// Contenders below each other for each measure: median, spread, and the median as a ratio to
-/// direct and of the agent.
+/// Prints a table for each measure, with a row for each contender: median, range, and the ratios to
+/// no mesh and to the agent.
 pub fn compare(figures: &Figures, part: &str) {
     for (measure, unit) in
         figures.distinct(|it| (it.part == part).then_some((&it.measure, it.unit)))
@@ -86,14 +86,13 @@ fn middle(ratios: &[f64]) -> String {
     }
 }
 
-/// Room for the name of a measure, and for a figure; how many figures and lines of heading there
-/// are.
+/// Width of names and of figures, number of columns, and lines of the heading.
 const NAMES: usize = 42;
 const WIDTH: usize = 11;
 const COLUMNS: usize = 5;
 const LINES: usize = 4;
 
-/// Line of a heading that is set in a narrow column.
+/// Returns one line of a heading that is wrapped to a narrow column.
 fn heading(name: &str, line: usize) -> String {
     let mut lines: Vec<String> = Vec::new();
     for word in name.split(' ') {

@@ -1,4 +1,4 @@
-//! What was aimed at, beside what was measured. A target of which nothing was measured is left out.
+//! Compares figures with their targets. Targets without a figure are left out.
 
 use super::{
     anchors::{self, Anchor},
@@ -10,10 +10,10 @@ use super::{
 };
 use crate::bench::table::Row;
 
-/// Services with which the agent is measured.
+/// Number of services with which the agent is measured.
 const SERVICES: u32 = 10_000;
 
-/// All that apply.
+/// Returns all targets with a figure.
 pub fn rows(figures: &Figures) -> Vec<Row> {
     let rows = [
         program_costs(figures),
@@ -33,7 +33,7 @@ fn program_costs(figures: &Figures) -> Vec<Row> {
             .find(programs::PART, contender, measure)
             .map_or_else(Vec::new, |it| it.values.clone())
     };
-    // Round by round, in terms of the empty program of the same round.
+    // In each round, relative to the empty program of the same round.
     let beside = |measured: &str, way: &str, anchor: Anchor| -> Vec<f64> {
         let empty = values(EMPTY, &measure("hit", way, "hot"));
         values(&mesh, measured)
@@ -77,7 +77,7 @@ fn program_costs(figures: &Figures) -> Vec<Row> {
     ]
 }
 
-/// One hot service among the most, and alone.
+/// Returns the ratio of the cost of one service among the most services to its cost alone.
 fn growth(figures: &Figures, measure: &str) -> Row {
     let all = figures.distinct(|it| {
         (it.part == programs::PART && it.measure == measure).then_some(&it.contender)
@@ -162,7 +162,7 @@ fn loading(figures: &Figures) -> Vec<Row> {
     ]
 }
 
-/// One line, in 100 columns.
+/// Formats one line of 100 columns.
 pub fn line(row: &Row) -> String {
     let Row {
         what,

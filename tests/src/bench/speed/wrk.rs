@@ -1,21 +1,21 @@
-//! wrk, which asks for a page as fast as it can, and what it says.
+//! Runs wrk, which requests a page as fast as it can, and parses its output.
 
 use std::{net::Ipv4Addr, process::Command, time::Duration};
 
 use crate::{bench::interrupt, command_result::CommandResult};
 
-/// What came of it.
+/// Result of a run.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Answers {
     /// Requests per second.
     pub rate: f64,
-    /// Microseconds within which 99 % were answered.
+    /// 99th percentile of the latency, microseconds.
     pub p99: f64,
-    /// Requests.
+    /// Number of requests.
     pub requests: f64,
 }
 
-/// Runs it for some seconds with 16 connections, which are kept or closed after each request.
+/// Runs wrk for some seconds with 16 connections. Without `keep`, each is closed after its request.
 pub fn run(wrk: &mut Command, to: (Ipv4Addr, u16), keep: bool, seconds: u64) -> Answers {
     wrk.args([
         "--threads",
@@ -51,7 +51,7 @@ fn parse(text: &str) -> Option<Answers> {
         .0
         .parse()
         .ok()?;
-    // One in a thousand may be on its way when the time is over.
+    // Up to one request in a thousand may be in progress when the time is over.
     let failed =
         after("Non-2xx or 3xx responses:").map_or(Some(0.0), |count| count.parse().ok())?;
     let answers = Answers {

@@ -1,7 +1,6 @@
-//! A file that was written anew in place and lacks what was at its end. It may be longer all the
-//! same. Its writer may not be done, or may have died; or the end was removed on purpose. Time
-//! tells the first from the others: what is whole in itself counts as whole once it has not changed
-//! for a while.
+//! Detects that a file was rewritten in place and lacks its previous last object. Its writer may
+//! still be writing, may have died, or may have removed the object on purpose. A valid file that
+//! has not changed for ten seconds counts as whole.
 
 use std::time::{Duration, Instant};
 

@@ -167,7 +167,7 @@ impl TrackedFile {
         }
     }
 
-    /// How many errors of the file were not kept.
+    /// Number of the file's errors that were dropped.
     pub fn more(&self) -> Option<(Arc<PathBuf>, usize)> {
         let more = self.latest.as_ref().map_or(0, |file| file.more);
         let is_told = !matches!(self.harm(), Some(Harm::Told(..)));

@@ -190,7 +190,7 @@ impl<'a> Events<'a> {
             (Next::Colon, _) => "`:`",
             (Next::CommaOrEnd, Some(b'}')) => "`,` or `}`",
             (Next::CommaOrEnd, _) => "`,` or `]`",
-            (Next::End, _) => "the end, for a JSON file holds one value",
+            (Next::End, _) => "the end of the file, because a JSON file holds one value",
             (Next::Start | Next::Value | Next::ValueOrEnd | Next::Nothing, _) => "a value",
         }
     }
@@ -296,11 +296,11 @@ mod tests {
             ),
             (
                 "{} # comment",
-                "1: not JSON: expected the end, for a JSON file holds one value, found other text",
+                "1: not JSON: expected the end of the file, because a JSON file holds one value, found other text",
             ),
             (
                 "{}\n{}",
-                "2: not JSON: expected the end, for a JSON file holds one value, found `{`",
+                "2: not JSON: expected the end of the file, because a JSON file holds one value, found `{`",
             ),
             (
                 "[01]",

@@ -14,7 +14,7 @@ use serde::{
 use crate::{
     model::Addresses,
     source::{
-        field::{Field, all},
+        field::{Field, all, expected},
         setting::{Kind, Plain, Scalar},
         value::Address,
     },
@@ -22,6 +22,9 @@ use crate::{
 
 /// Word for an address from the pool.
 const AUTO: &str = "auto";
+
+/// The form of the addresses of a service, for messages.
+const ADDRESSES: &str = "an address, a list of addresses, or `auto`";
 
 /// An address, a list of addresses, or `auto`.
 pub enum AddressForm {
@@ -70,7 +73,7 @@ impl<'de> Visitor<'de> for FormVisitor {
     type Value = AddressForm;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an address, a list of addresses, or `auto`")
+        f.write_str(ADDRESSES)
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<AddressForm, E> {
@@ -99,7 +102,7 @@ impl JsonSchema for AddressForm {
         let address = Address::schema();
         json_schema!({
             "anyOf": [
-                {"const": AUTO},
+                {"const": AUTO, "errorMessage": expected(ADDRESSES)},
                 address,
                 {"type": "array", "items": address, "minItems": 1, "uniqueItems": true},
             ],

@@ -15,7 +15,7 @@ fn json_files_are_json_and_nothing_else() {
         (
             one_json("a", "10.96.0.2") + "\n---\n",
             2,
-            "expected the end, for a JSON file holds one value, found other text",
+            "expected the end of the file, because a JSON file holds one value, found other text",
         ),
         (
             "{\"services\": [],\n}".to_owned(),

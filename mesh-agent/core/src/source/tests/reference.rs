@@ -7,7 +7,9 @@ use std::{
 
 use serde_json::Value;
 
-use crate::source::schema::{annotations, definition, properties, resolved, schema};
+use crate::source::schema::{
+    annotations, default, definition, properties, range, required, resolved, schema,
+};
 
 const DOCS: &str = "docs/configuration.md";
 
@@ -71,7 +73,11 @@ fn table(name: &str) -> String {
     let rows = properties(of).map(|(field, it)| {
         let mut row = vec![
             format!("`{field}`"),
-            default(of, field, it),
+            if required(of).contains(&field.into()) {
+                "required".to_owned()
+            } else {
+                default(it).unwrap_or_else(|| "none".to_owned())
+            },
             range(it),
             meaning(field, it, is_service && has_fields(resolved(&schema, it))),
         ];
@@ -89,36 +95,6 @@ fn table(name: &str) -> String {
     rows.fold(head, |table, row| {
         table + &line(&row).replace("|  |", "| |")
     })
-}
-
-fn default(of: &Value, field: &str, it: &Value) -> String {
-    let required = of["required"].as_array();
-    if required.is_some_and(|all| all.contains(&field.into())) {
-        return "required".to_owned();
-    }
-    match (it["x-default"].as_str(), &it["default"]) {
-        (Some(words), _) => words.to_owned(),
-        (None, Value::Null) => "none".to_owned(),
-        (None, Value::String(word)) if it.get("x-range").is_none() => format!("`{word}`"),
-        (None, Value::String(text)) => text.clone(),
-        (None, value) => value.to_string(),
-    }
-}
-
-fn range(it: &Value) -> String {
-    let words = it["enum"].as_array().or(it["items"]["enum"].as_array());
-    match (it["x-range"].as_str(), words) {
-        (Some(range), _) => range.to_owned(),
-        (None, Some(words)) => {
-            let words = words.iter().filter_map(Value::as_str);
-            words
-                .map(|it| format!("`{it}`"))
-                .collect::<Vec<_>>()
-                .join(", ")
-        }
-        (None, None) if it["minimum"].is_number() => format!("{}–{}", it["minimum"], it["maximum"]),
-        (None, None) => String::new(),
-    }
 }
 
 fn has_fields(of: &Value) -> bool {

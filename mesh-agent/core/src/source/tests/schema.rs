@@ -149,6 +149,44 @@ fn structural_errors_are_errors_by_the_schema() {
     }
 }
 
+/// Returns the sub-schemas about which an editor has no message of use: patterns and formats.
+fn without_message(schema: &Json) -> Vec<&Json> {
+    let of_text = ["pattern", "format"]
+        .iter()
+        .any(|it| schema[it].is_string());
+    let own = (of_text && !schema["errorMessage"].is_string()).then_some(schema);
+    let inner: Vec<&Json> = match schema {
+        Json::Object(members) => {
+            let tested = members.iter().filter(|(name, _)| *name != "if");
+            tested.map(|(_, it)| it).collect()
+        }
+        Json::Array(items) => items.iter().collect(),
+        _ => Vec::new(),
+    };
+    let inner = inner.into_iter().flat_map(without_message);
+    own.into_iter().chain(inner).collect()
+}
+
+#[test]
+fn every_pattern_has_a_message_in_words() {
+    let schema = schema();
+    assert_eq!(without_message(schema.as_value()), [&Json::Null; 0]);
+}
+
+#[test]
+fn descriptions_for_editors_tell_default_and_range() {
+    let file: Json = serde_json::from_str(&text()).unwrap();
+    let description = |field: &str| file.pointer(field).unwrap()["description"].clone();
+    assert_eq!(
+        description("/definitions/Health/properties/interval"),
+        "Time from one check to the next.\n\nDefault: 5s. Range: 100ms–24h."
+    );
+    assert_eq!(
+        description("/definitions/Port/properties/port"),
+        "Port of the service.\n\nRequired. Range: 1–65535."
+    );
+}
+
 /// A field with a duration, and the unit's share of whole numbers around its bounds.
 fn durations() -> impl Strategy<Value = String> {
     let fields = prop::sample::select(vec![

@@ -20,6 +20,10 @@ use crate::{
 
 const PROBES: [&str; 4] = ["tcp", "http", "https", "grpc"];
 
+/// Message about a health check without a probe.
+const NO_PROBE: &str =
+    "says no probe: one of `tcp: {}`, `http: {}`, `https: {}` and `grpc: {}` is needed";
+
 /// Default of the timeout, if the interval is not shorter.
 const TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -32,7 +36,7 @@ type InARow = Whole<NonZeroU32, 1, 4_294_967_295>;
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 #[schemars(
     rename = "Health",
-    extend("oneOf" = PROBES.map(|probe| serde_json::json!({"required": [probe]})))
+    extend("oneOf" = PROBES.map(|it| serde_json::json!({"required": [it], "errorMessage": NO_PROBE})))
 )]
 pub struct HealthForm {
     /// The port accepts a connection; an empty mapping.
@@ -140,9 +144,7 @@ fn only(field: Field<'_>, probes: [Option<Option<Probe>>; 4]) -> Option<Probe> {
     let given: Vec<Field<'_>> = PROBES.iter().filter_map(|name| field.get(name)).collect();
     match &*given {
         [_] => probes.into_iter().flatten().flatten().next(),
-        [] => field.error(
-            "says no probe: one of `tcp: {}`, `http: {}`, `https: {}` and `grpc: {}` is needed",
-        ),
+        [] => field.error(NO_PROBE),
         [_, second, ..] => {
             second.error("a second probe: only one of tcp, http, https and grpc can be given")
         }

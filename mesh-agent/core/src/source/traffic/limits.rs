@@ -13,6 +13,10 @@ use crate::{
 /// A limit above zero; a service that should take no connections has no endpoints.
 type Limit = Whole<NonZeroU32, 1, 4_294_967_295>;
 
+/// Message about a percentage of a limit that is not given.
+const WITHOUT_LIMIT: &str =
+    "maxConnections or maxConnectionsPerEndpoint is missing, which it is a percentage of";
+
 /// Limits of concurrent connections on this node.
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
@@ -20,7 +24,10 @@ type Limit = Whole<NonZeroU32, 1, 4_294_967_295>;
     rename = "Limits",
     extend("dependencies" = serde_json::json!({
         "maxConnectionsPerClientPercent": {
-            "anyOf": [{"required": ["maxConnections"]}, {"required": ["maxConnectionsPerEndpoint"]}]
+            "anyOf": [
+                {"required": ["maxConnections"], "errorMessage": WITHOUT_LIMIT},
+                {"required": ["maxConnectionsPerEndpoint"], "errorMessage": WITHOUT_LIMIT}
+            ]
         }
     }))
 )]
@@ -48,7 +55,7 @@ impl LimitsForm {
         {
             return field?
                 .get("maxConnectionsPerClientPercent")?
-                .error("maxConnections or maxConnectionsPerEndpoint is missing, which it is a percentage of");
+                .error(WITHOUT_LIMIT);
         }
         Some(Limits {
             connections: connections?,

@@ -8,10 +8,13 @@ use crate::{
     model::{External, FrontendKind},
     source::{
         document::Value,
-        field::{Field, all},
+        field::{Field, all, expected},
         setting::{Kind, Wrong, read_as},
     },
 };
+
+/// The form of an address, for messages.
+const ADDRESS: &str = "an IPv4 or IPv6 address";
 
 /// An address of a host. An IPv4-mapped IPv6 address is the IPv4 address.
 pub struct Address;
@@ -22,7 +25,7 @@ impl Kind for Address {
     fn read(value: &Value<'_>) -> Result<IpAddr, Wrong> {
         let parsed = value.text().and_then(|text| text.parse::<IpAddr>().ok());
         let Some(address) = parsed.map(|address| address.to_canonical()) else {
-            return Err(Wrong::expected("an IPv4 or IPv6 address"));
+            return Err(Wrong::expected(ADDRESS));
         };
         match unusable(address) {
             None => Ok(address),
@@ -33,7 +36,9 @@ impl Kind for Address {
     }
 
     fn schema() -> Schema {
-        json_schema!({"type": "string", "anyOf": [{"format": "ipv4"}, {"format": "ipv6"}]})
+        let message = expected(ADDRESS);
+        let format = |name| json_schema!({"format": name, "errorMessage": message});
+        json_schema!({"type": "string", "anyOf": [format("ipv4"), format("ipv6")]})
     }
 }
 

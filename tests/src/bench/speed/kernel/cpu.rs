@@ -1,10 +1,10 @@
-//! CPU time of cgroups, which neighbours on the machine do not disturb.
+//! Reads the CPU time of cgroups, which other load of the machine changes little.
 
 use std::fs;
 
 use crate::cgroup::Cgroup;
 
-/// Microseconds that the processes of a cgroup have used, those that have ended included.
+/// Returns the CPU time of all processes of a cgroup, including those that have ended, microseconds.
 pub fn microseconds(cgroup: &Cgroup) -> u64 {
     let text =
         fs::read_to_string(cgroup.path().join("cpu.stat")).expect("every cgroup2 has a cpu.stat");

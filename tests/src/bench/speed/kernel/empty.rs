@@ -1,5 +1,4 @@
-//! Programs that do nothing, attached as the agent attaches its own: what any program costs here,
-//! whatever it does.
+//! Attaches empty programs to the agent's hooks, to measure the cost that every program has.
 
 use std::{
     fs::File,
@@ -21,7 +20,7 @@ const HOOKS: [(&str, u32, u32); 3] = [
 /// `r0 = 1`, `exit`
 const RETURN_1: [u64; 2] = [0x0000_0001_0000_00b7, 0x95];
 
-/// Attached until dropped.
+/// Empty programs, attached until dropped.
 pub struct Empty {
     programs: Vec<(&'static str, u32)>,
     _held: Vec<OwnedFd>,
@@ -50,7 +49,7 @@ impl Empty {
         }
     }
 
-    /// Their ids, by hook.
+    /// Returns the ids of the programs, by hook.
     pub fn programs(&self) -> Programs {
         Programs::new(
             self.programs

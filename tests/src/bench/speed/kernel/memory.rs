@@ -1,4 +1,4 @@
-//! Memory of maps, as the kernel accounts it.
+//! Reads the memory of maps as the kernel accounts it.
 
 use std::{
     collections::BTreeSet,
@@ -10,7 +10,7 @@ use aya::maps::MapInfo;
 
 use crate::pinned::Held;
 
-/// Bytes of all maps that any of these programs uses.
+/// Returns the bytes of all maps that these programs use.
 pub fn of_programs(programs: impl Iterator<Item = u32>) -> u64 {
     let maps = Held::now().maps_of(&programs.collect::<BTreeSet<_>>());
     maps.into_iter().filter_map(of_map).sum()

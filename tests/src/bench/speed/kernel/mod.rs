@@ -1,4 +1,4 @@
-//! What the kernel knows of programs and processes: run times, memory, CPU.
+//! Reads run times, memory and CPU time of programs and processes from the kernel.
 
 pub mod cpu;
 pub mod empty;

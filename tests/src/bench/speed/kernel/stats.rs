@@ -1,4 +1,4 @@
-//! The kernel's own clock around every run of a program (`BPF_ENABLE_STATS`).
+//! Reads the run time of programs that the kernel measures (`BPF_ENABLE_STATS`).
 
 use std::{collections::BTreeMap, os::fd::OwnedFd};
 
@@ -7,11 +7,11 @@ use aya::{
     sys::{Stats, enable_stats},
 };
 
-/// The kernel measures programs for as long as this is held.
+/// The kernel measures programs until this is dropped.
 pub struct Measuring(#[expect(dead_code, reason = "held, not read")] OwnedFd);
 
 impl Measuring {
-    /// From here on.
+    /// Turns the measurement on.
     pub fn start() -> Self {
         Self(enable_stats(Stats::RunTime).expect("root may have programs measured"))
     }
@@ -21,17 +21,17 @@ impl Measuring {
 #[derive(Clone, Debug, Default)]
 pub struct Programs(BTreeMap<u32, String>);
 
-/// What the programs of a hook have cost.
+/// Run time of the programs of a hook.
 #[derive(Clone, Copy, PartialEq, Debug, Default)]
 pub struct Cost {
-    /// Nanoseconds.
+    /// Total, nanoseconds.
     pub time: f64,
-    /// Runs.
+    /// Number of runs.
     pub runs: f64,
 }
 
 impl Cost {
-    /// Nanoseconds of one run; zero when there was none.
+    /// Returns the nanoseconds of one run; zero without runs.
     pub fn each(self) -> f64 {
         if self.runs > 0.0 {
             self.time / self.runs
@@ -41,16 +41,16 @@ impl Cost {
     }
 }
 
-/// By hook.
+/// Costs by hook.
 pub type Costs = BTreeMap<String, Cost>;
 
 impl Programs {
-    /// Of hooks and ids.
+    /// Creates the table from hooks and ids.
     pub fn new(programs: impl IntoIterator<Item = (String, u32)>) -> Self {
         Self(programs.into_iter().map(|(hook, id)| (id, hook)).collect())
     }
 
-    /// What they have cost since they were loaded.
+    /// Returns the costs since the programs were loaded.
     pub fn costs(&self) -> Costs {
         let mut costs = Costs::new();
         for program in loaded_programs().flatten() {
@@ -63,7 +63,7 @@ impl Programs {
         costs
     }
 
-    /// What they cost while `work` is done.
+    /// Runs `work`; returns its result, and the costs meanwhile.
     pub fn during<T>(&self, work: impl FnOnce() -> T) -> (T, Costs) {
         let before = self.costs();
         let result = work();
@@ -82,8 +82,8 @@ fn difference(before: &Costs, mut after: Costs) -> Costs {
     after
 }
 
-/// Nanoseconds of all hooks together, above what as many runs of an empty program on the same hook
-/// take. A hook without an empty program counts as `connect4`, the cheapest there is.
+/// Returns the nanoseconds of all hooks, less the cost of as many runs of an empty program on the
+/// same hook. For a hook without an empty program, that of `connect4` is used, which is the cheapest.
 pub fn net(costs: &Costs, empty: &Costs) -> f64 {
     let of_empty = |hook: &str| {
         empty

@@ -20,18 +20,18 @@ use crate::{
     place::Place,
 };
 
-/// What a client does in each turn of its loop.
+/// What a client does in each iteration of its loop.
 #[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Way {
     /// Connects, sends a byte, receives a byte, closes.
     Tcp,
-    /// Connects the same UDP socket again.
+    /// Connects one UDP socket repeatedly.
     Udp,
-    /// Makes a UDP socket, connects and closes it.
+    /// Creates, connects and closes a UDP socket.
     FreshUdp,
 }
 
-/// Where clients connect to: addresses that follow each other, drawn at random.
+/// Targets of clients: consecutive addresses, chosen at random.
 #[derive(Args, Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Targets {
     /// First address
@@ -45,16 +45,16 @@ pub struct Targets {
 /// What the clients do.
 #[derive(Args, Clone, Copy)]
 pub struct Options {
-    /// In each turn
+    /// What each iteration does
     way: Way,
     #[command(flatten)]
     targets: Targets,
-    /// For how long, milliseconds
+    /// Duration of the load, milliseconds
     milliseconds: u64,
-    /// Clients at the same time
+    /// Number of concurrent clients
     #[arg(long, default_value_t = 1)]
     threads: usize,
-    /// Stay on this processor, instead of one after the other for each client
+    /// Bind all clients to this processor, instead of each to another one
     #[arg(long)]
     cpu: Option<usize>,
 }
@@ -62,34 +62,34 @@ pub struct Options {
 /// Clients of a measurement.
 #[derive(Clone, Copy, Debug)]
 pub struct Clients {
-    /// What they do.
+    /// What each iteration does.
     pub way: Way,
-    /// Where they connect to.
+    /// The targets.
     pub targets: Targets,
-    /// For how long.
+    /// Duration of the load.
     pub time: Duration,
-    /// How many at the same time.
+    /// Number of concurrent clients.
     pub threads: usize,
-    /// Whether they stay on one processor, and on which.
+    /// The processor that all clients are bound to, if any.
     pub cpu: Option<usize>,
 }
 
 /// Result of the clients.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct LoadResult {
-    /// Turns that succeeded.
+    /// Iterations that succeeded.
     pub ok: u64,
-    /// Turns that failed.
+    /// Iterations that failed.
     pub failed: u64,
-    /// From the first turn to the last.
+    /// Time from the first to the last iteration.
     pub seconds: f64,
-    /// Nanoseconds within which half and 99 % of the connects ended.
+    /// Median and 99th percentile of the connects, nanoseconds.
     pub connect: [u64; 2],
-    /// Nanoseconds within which half and 99 % of the whole turns ended.
+    /// Median and 99th percentile of whole iterations, nanoseconds.
     pub turn: [u64; 2],
 }
 
-/// Runs clients at a place, until they are done.
+/// Runs clients in a place until the time is over.
 pub fn drive(place: &Place, clients: Clients) -> LoadResult {
     let Clients {
         way,
@@ -211,7 +211,7 @@ impl Client {
         }
     }
 
-    /// Xorshift is chance enough, and costs nothing.
+    /// Returns a random target. Xorshift is random enough here, and fast.
     fn target(&mut self) -> SockaddrIn {
         self.chance ^= self.chance << 13;
         self.chance ^= self.chance >> 7;
@@ -231,7 +231,7 @@ fn open(way: Way) -> nix::Result<std::os::fd::OwnedFd> {
     socket(AddressFamily::Inet, kind, SockFlag::SOCK_CLOEXEC, protocol)
 }
 
-/// Time of the connect, unless it or the echo failed.
+/// Returns the time of the connect, unless it or the echo failed.
 fn turn_on(socket: &impl AsRawFd, target: &SockaddrIn, echo: bool) -> Option<Duration> {
     let (socket, start) = (socket.as_raw_fd(), Instant::now());
     connect(socket, target).ok()?;

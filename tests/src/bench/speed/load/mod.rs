@@ -1,4 +1,4 @@
-//! Load: processes of their own that connect, and processes that answer, each in its cgroup.
+//! Load: client and server processes, each in its cgroup.
 
 pub mod cpu;
 pub mod drive;

@@ -1,5 +1,5 @@
-//! The endpoints of a measurement: one process that echoes one byte of each connection, whatever
-//! address it is for.
+//! The endpoints of a measurement: one process that echoes one byte of each connection, on all
+//! addresses.
 
 use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
@@ -19,16 +19,16 @@ use nix::sys::socket::{
 use super::cpu;
 use crate::place::Place;
 
-/// Connections that are served at the same time on each processor: a proxy closes one later than it
-/// begins the next.
+/// Connections that are served concurrently on each processor. More than one, because a proxy begins
+/// a connection before it closes the previous one.
 const THREADS: usize = 4;
 
-/// Where it listens.
+/// Where the server listens.
 #[derive(Args, Clone, Copy)]
 pub struct Options {
-    /// Port, on all addresses
+    /// Port
     port: u16,
-    /// Stay on this processor, instead of one thread on each
+    /// Run on this processor only, instead of on all
     #[arg(long)]
     cpu: Option<usize>,
 }
@@ -37,7 +37,7 @@ pub struct Options {
 pub struct Server(Child);
 
 impl Server {
-    /// Starts it at a place and waits until it listens.
+    /// Starts the server in a place, and waits until it listens.
     pub fn start(place: &Place, port: u16, cpu: Option<usize>) -> Self {
         let mut command = place.command(std::env::current_exe().expect("this program has a path"));
         command
@@ -82,7 +82,7 @@ pub fn run(options: &Options) -> bool {
     threads.into_iter().all(|thread| thread.join().is_ok())
 }
 
-/// One connection after the other.
+/// Serves connections one after the other.
 fn serve(cpu: usize, listener: &Arc<TcpListener>) {
     cpu::stay(Some(cpu));
     for mut stream in listener.incoming().flatten() {
@@ -93,8 +93,8 @@ fn serve(cpu: usize, listener: &Arc<TcpListener>) {
     }
 }
 
-/// A listener for connections that come in on a processor, so that both ends of one are on the
-/// same: the least that a connection costs, against which anything added shows most.
+/// Returns a listener for the connections that arrive on a processor. Then both ends of a connection
+/// are on one processor, where it costs least, and added costs show most.
 fn listen(port: u16, cpu: usize) -> TcpListener {
     let kind = (
         AddressFamily::Inet,

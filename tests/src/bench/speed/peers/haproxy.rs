@@ -15,8 +15,8 @@ pub const HTTP_MODE_PORT: u16 = 81;
 /// Name of its control socket.
 pub const CONTROL: &str = "haproxy.sock";
 
-/// Starts one for this number of services and waits for the last of them; none where there is no
-/// HAProxy.
+/// Starts HAProxy for this number of services, and waits until it listens for the last one. Returns
+/// nothing if it is not installed.
 pub fn start(place: &Place, scratch: &Path, services: u32) -> Option<Process> {
     let file = scratch.join("haproxy.cfg");
     fs::write(&file, config(scratch, services))
@@ -33,7 +33,7 @@ pub fn start(place: &Place, scratch: &Path, services: u32) -> Option<Process> {
     ))
 }
 
-/// Its configuration file: every service in TCP mode, and the first of them in HTTP mode too.
+/// Returns the configuration: every service in TCP mode, and the first also in HTTP mode.
 pub fn config(scratch: &Path, services: u32) -> String {
     let control = scratch.join(CONTROL);
     let mut config = format!(

@@ -1,5 +1,5 @@
 //! kube-proxy's iptables layout, as `pkg/proxy/iptables/proxier.go` writes it: one rule per service
-//! in KUBE-SERVICES, which every new connection walks from the first on, a chain per service, a
+//! in KUBE-SERVICES, which each new connection is matched against in order; a chain per service; a
 //! chain per endpoint.
 
 use std::fmt::Write as _;
@@ -9,14 +9,13 @@ use super::{
     PODS,
 };
 
-/// What takes rules on standard input or from a file. Debian's plain `iptables-restore` translates
-/// to nftables.
+/// Command that loads rules. Debian's plain `iptables-restore` would translate them to nftables.
 pub const RESTORE: &[&str] = &["iptables-legacy-restore"];
 
-/// As [`RESTORE`], for some of the rules.
+/// Command that replaces some of the rules.
 pub const RESTORE_SOME: &[&str] = &["iptables-legacy-restore", "--noflush"];
 
-/// What there is before any service.
+/// Rules that do not depend on services.
 const HEAD: &str = "\
 *nat
 :KUBE-SERVICES - [0:0]
@@ -41,7 +40,7 @@ const TAIL: &str = "\
 COMMIT
 ";
 
-/// All rules of this number of services.
+/// Returns all rules for this number of services.
 pub fn all(services: u32) -> String {
     let mut rules = String::from(HEAD);
     (0..services).for_each(|service| chains(&mut rules, service, ENDPOINTS));
@@ -54,8 +53,8 @@ pub fn all(services: u32) -> String {
     rules
 }
 
-/// What kube-proxy hands over when only the endpoints of a service have changed: that service's
-/// chains.
+/// Returns the rules that kube-proxy loads when the endpoints of a service change: the chains of that
+/// service.
 pub fn change(service: u32, endpoints: u32) -> String {
     let mut rules = String::from("*nat\n");
     chains(&mut rules, service, endpoints);
@@ -112,7 +111,7 @@ fn name(service: u32) -> String {
     format!("bench/s{service}:tcp-80")
 }
 
-/// kube-proxy's names end in 16 letters and digits of a hash.
+/// Returns a name like those of kube-proxy, which end in a hash of 16 letters and digits.
 fn chain(service: u32) -> String {
     format!("KUBE-SVC-{service:016X}")
 }

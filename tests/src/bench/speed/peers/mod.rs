@@ -1,4 +1,4 @@
-//! The others: rules as kube-proxy writes them, and a proxy.
+//! Other implementations: rules as kube-proxy writes them, and HAProxy.
 
 pub mod haproxy;
 pub mod iptables;
@@ -13,13 +13,13 @@ use std::{
 
 use crate::{bench::interrupt, command_result::CommandResult, place::Place};
 
-/// The longest of them takes a minute and a half.
+/// Timeout of loading rules. The largest set takes 90 s.
 const PATIENCE: Duration = Duration::from_secs(300);
 
-/// Clients come from here, which kube-proxy takes for pods: they keep their address.
+/// Network of the clients. kube-proxy does not masquerade addresses of pods.
 const PODS: &str = "10.0.0.0/24";
 
-/// Hands rules to a program at a place; how long it took, or its words if it cannot.
+/// Loads rules with a program in a place. Returns the time, or the error of the program.
 pub fn apply(
     place: &Place,
     scratch: &Path,
@@ -32,7 +32,7 @@ pub fn apply(
         return Err("no program".into());
     };
     let mut command: Command =
-        place.command(super::process::find(program).ok_or(format!("there is no {program}"))?);
+        place.command(super::process::find(program).ok_or(format!("{program} is not installed"))?);
     command.args(words).arg(&file);
     let start = Instant::now();
     let outcome = CommandResult::of(&mut command, PATIENCE);

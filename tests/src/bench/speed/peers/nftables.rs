@@ -8,7 +8,7 @@ use super::{
     PODS,
 };
 
-/// What takes rules from a file.
+/// Command that loads rules from a file.
 pub const LOAD: &[&str] = &["nft", "-f"];
 
 const BASE: &str = "\
@@ -37,7 +37,7 @@ const BASE: &str = "\
 \t}
 ";
 
-/// All rules of this number of services.
+/// Returns all rules for this number of services.
 pub fn all(services: u32) -> String {
     let mut rules = String::from("table ip kube-proxy {\n");
     for service in 0..services {
@@ -67,8 +67,8 @@ pub fn all(services: u32) -> String {
     rules
 }
 
-/// What kube-proxy hands over when the last endpoint of a service comes (`endpoints` with it) or
-/// goes.
+/// Returns the rules that kube-proxy loads when an endpoint is added to a service, which then has
+/// `endpoints`, or is removed.
 pub fn change(service: u32, endpoints: u32) -> String {
     let chain = chain(service);
     let mut rules = String::new();

@@ -12,7 +12,7 @@ use crate::{
     model::{HttpProbe, Probe},
     source::{
         document::Value,
-        field::{Field, all},
+        field::{Field, all, expected},
         setting::{Entries, Kind, Plain, Scalar, Setting, Wrong},
         value::text,
     },
@@ -20,6 +20,12 @@ use crate::{
 
 /// Framing headers, which the probe sets itself.
 const FRAMING: [HeaderName; 3] = [CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING];
+
+/// The form of a path, for messages.
+const PATH: &str = "a path and perhaps a query, like /healthz?full";
+
+/// The form of a status, for messages.
+const STATUS_FORM: &str = "a status from 200 to 599, or first and last like 200-399";
 
 /// Final status codes.
 const STATUS: std::ops::RangeInclusive<u16> = 200..=599;
@@ -136,14 +142,12 @@ impl Kind for PathText {
         if text.starts_with('/') && text.parse().is_ok_and(is_path) {
             Ok(text.to_owned())
         } else {
-            Err(Wrong::expected(
-                "a path and perhaps a query, like /healthz?full",
-            ))
+            Err(Wrong::expected(PATH))
         }
     }
 
     fn schema() -> Schema {
-        json_schema!({"type": "string", "pattern": "^/"})
+        json_schema!({"type": "string", "pattern": "^/", "errorMessage": expected(PATH)})
     }
 
     fn json(value: &String) -> serde_json::Value {
@@ -212,9 +216,7 @@ impl Kind for Status {
         code(first)
             .zip(code(last))
             .filter(|(first, last)| first <= last)
-            .ok_or(Wrong::expected(
-                "a status from 200 to 599, or first and last like 200-399",
-            ))
+            .ok_or(Wrong::expected(STATUS_FORM))
     }
 
     fn schema() -> Schema {
@@ -223,6 +225,7 @@ impl Kind for Status {
             "minimum": STATUS.start(),
             "maximum": STATUS.end(),
             "pattern": "^ *[2-5][0-9][0-9] *(- *[2-5][0-9][0-9] *)?$",
+            "errorMessage": expected(STATUS_FORM),
         })
     }
 
