@@ -36,6 +36,7 @@ mod real_programs;
 mod restart;
 mod scale;
 mod second_agent;
+mod self_probe;
 mod slow_start;
 mod soak;
 mod socket_rows;
