@@ -33,6 +33,7 @@ mod opt_in;
 mod pods;
 mod privileges;
 mod real_programs;
+mod removed_cgroup;
 mod restart;
 mod scale;
 mod second_agent;
