@@ -3,6 +3,7 @@
 
 use std::{
     env,
+    ops::Range,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::SeqCst},
@@ -80,8 +81,9 @@ impl Change {
     }
 }
 
-/// Kills an agent at call after call of the kinds that `is_counted`, and starts the next one.
-fn kill_at_each(is_counted: fn(&str) -> bool) {
+/// Kills an agent at each of the calls with these numbers, of the kinds that `is_counted`, and starts
+/// the next one.
+fn kill_at_each(is_counted: fn(&str) -> bool, numbers: Range<usize>) {
     let mut node = Node::setup().prepare();
     let agent = binary::find("mesh-agent");
     node.next_agent(&agent, CAPACITIES[1]);
@@ -95,8 +97,7 @@ fn kill_at_each(is_counted: fn(&str) -> bool) {
     let mut client = node.client();
     let (mut connects, mut slowest) = (0, Duration::ZERO);
     let mut calls: Vec<&str> = Vec::new();
-    loop {
-        let number = calls.len();
+    for number in numbers {
         node.kill_agent();
         let flags = CAPACITIES[number % 2];
         let load = client.tcp(VIP).again_and_again();
@@ -119,7 +120,10 @@ fn kill_at_each(is_counted: fn(&str) -> bool) {
         );
         connects += report.total_answers();
         match end {
-            End::KilledAt(call) => calls.push(call),
+            End::KilledAt(call) => {
+                println!("killed at {number}: {call}");
+                calls.push(call);
+            }
             End::Done => break,
         }
     }
@@ -132,10 +136,20 @@ fn kill_at_each(is_counted: fn(&str) -> bool) {
     assert!(slowest < SETTLE || cfg!(debug_assertions), "{slowest:?}");
 }
 
+/// Reads `100..200`.
+fn numbers(part: &str) -> Range<usize> {
+    let (start, end) = part.split_once("..").expect("`all`, or two numbers");
+    let number = |text: &str| text.parse().expect("a number");
+    number(start)..number(end)
+}
+
+/// `MESH_KILLS=all` kills at every call, and `MESH_KILLS=100..200` at these of them.
 #[test]
 fn agent_killed_at_any_decisive_call_leaves_a_node_that_serves() {
-    kill_at_each(match env::var("MESH_KILLS").as_deref() {
-        Ok("all") => |_| true,
-        _ => |call| DECISIVE.contains(&call),
-    });
+    let all = 0..usize::MAX;
+    match env::var("MESH_KILLS").as_deref() {
+        Ok("all") => kill_at_each(|_| true, all),
+        Ok(part) => kill_at_each(|_| true, numbers(part)),
+        Err(_) => kill_at_each(|call| DECISIVE.contains(&call), all),
+    }
 }
