@@ -7,6 +7,7 @@
 //!
 //!            health: probes endpoints, for `desired`
 //!            stale: closes sockets to removed backends
+//!            self_probe: connects through the programs, to see that they serve
 //!            confinement: gives up capabilities and system calls
 //!            namespaces: does the work of stale in other network namespaces, in a process of its own
 //!            agent: the task that owns the state and runs the steps above
@@ -26,6 +27,7 @@ pub mod source;
 pub mod health;
 pub mod dataplane;
 pub mod stale;
+pub mod self_probe;
 pub mod confinement;
 pub mod namespaces;
 pub mod config;

@@ -3,6 +3,7 @@
 mod listen;
 mod load;
 mod scrape;
+mod self_probe;
 mod token;
 
 use std::{
@@ -161,6 +162,7 @@ struct Reading {
 impl Collector for Reading {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         self.encode_agent(&mut encoder)?;
+        self.encode_self_probe(&mut encoder)?;
         self.encode_maps(&mut encoder)?;
         self.encode_services(&mut encoder)?;
         self.encode_backends(&mut encoder)?;

@@ -22,11 +22,13 @@ pub const fn place(client: u32) -> u32 {
     client.wrapping_mul(GOLDEN) >> (32 - BITS)
 }
 
-/// Counts one more row unless the client has `most`. Returns whether it did.
+/// Counts one more row unless the client has `most`. Returns whether it did. A count may be below
+/// zero until the agent corrects it: programs of two agents may both give back one row while they
+/// are switched.
 #[inline(always)]
-pub fn take(used: &ClientUse, resource: Resource, most: u64) -> bool {
+pub fn take(used: &ClientUse, resource: Resource, most: u32) -> bool {
     let word = used.of(resource);
-    if atomic::add(word, 1) < most {
+    if atomic::add(word, 1).cast_signed() < i64::from(most) {
         return true;
     }
     atomic::count(word, 1_u64.wrapping_neg());
@@ -61,6 +63,16 @@ mod tests {
         assert_eq!(
             [&used.sockets, &used.flows, &used.affinity].map(|word| word.load(Relaxed)),
             [2, 1, 0]
+        );
+    }
+
+    #[test]
+    fn a_count_below_zero_refuses_no_row() {
+        let used = ClientUse::default();
+        give_back(&used, Resource::Sockets, 2);
+        assert_eq!(
+            [(); 4].map(|()| take(&used, Resource::Sockets, 1)),
+            [true, true, true, false]
         );
     }
 

@@ -314,7 +314,7 @@ fn take(client: u32, resource: Resource) -> bool {
             Resource::Affinity => (&raw const AFFINITY_PER_CLIENT).read_volatile(),
         }
     };
-    quota::take(used, resource, most.into())
+    quota::take(used, resource, most)
 }
 
 /// Returns whether SOCKETS may have a row for this cookie.

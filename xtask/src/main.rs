@@ -9,6 +9,7 @@
 //! vm    ──► programs and tests on older kernels, in an emulated machine
 //! fuzz  ──► readers of files, requests and maps, with arbitrary bytes
 //! soak  ──► load with changes, kills and restarts, for any time
+//! upgrade ──► switches between the agent of an earlier revision and this one, under load
 //! demo  ──► a small shop on loopback, served by the agent that was just built
 //! ```
 
@@ -29,6 +30,7 @@ mod package;
 mod run;
 mod setup;
 mod soak;
+mod upgrade;
 mod vm;
 mod workspace;
 
@@ -83,6 +85,9 @@ enum Command {
     /// Put load on a node while its configuration changes and its agent is killed and restarted;
     /// check that nothing fails or grows (as root)
     Soak(soak::Options),
+    /// Switch between the agent of an earlier revision and this one, under load, and check that
+    /// nothing fails (as root)
+    Upgrade(upgrade::Options),
     /// Load the programs and run a smoke test, or other kernel tests, on other kernels of Debian
     /// and Ubuntu, each in an emulated machine
     Vm(vm::Options),
@@ -121,6 +126,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Simulate { model } => bench::simulate(&model),
         Command::Fuzz(options) => fuzz::fuzz(&options),
         Command::Soak(options) => soak::soak(&options),
+        Command::Upgrade(options) => upgrade::upgrade(&options),
         Command::Vm(options) => vm::vm(&options),
         Command::Traffic { to } => demo::traffic::generate(to),
     }

@@ -234,6 +234,7 @@ pub fn status() -> Status {
             capacity("SERVICES", 3, 65_536),
             capacity("BACKENDS", 6, 1_000_000),
         ],
+        self_probe: vec![],
         hooks: vec![Hook {
             name: "connect4".into(),
             program_id: 31,

@@ -6,6 +6,7 @@ mod check_policy;
 mod endpoint;
 mod frontend;
 mod name;
+pub mod probe_address;
 mod refused;
 mod service;
 mod traffic;

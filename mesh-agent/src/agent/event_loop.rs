@@ -82,7 +82,10 @@ impl EventLoop {
                     continue;
                 }
                 _ = resync.tick() => Event::Resync,
-                _ = node.tick() => Event::Node(block_in_place(|| self.look_at_node())),
+                _ = node.tick() => {
+                    self.cgroup.expect_not_replaced()?;
+                    Event::Node(block_in_place(|| self.look_at_node()))
+                }
             };
             next = block_in_place(|| self.handle(event, answer))?;
         }

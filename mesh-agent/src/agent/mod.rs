@@ -37,6 +37,7 @@ mod overrides;
 mod owner;
 mod preparation;
 mod problem_log;
+mod self_probe_task;
 mod signals;
 mod sources;
 mod stale_sockets;
@@ -63,6 +64,7 @@ use self::{
     health_task::HealthTask,
     owner::{Owner, Replaces},
     problem_log::ProblemLog,
+    self_probe_task::ProbeReport,
     sources::SourceContext,
     stale_sockets::StaleSockets,
     view::{AgentView, Started},
@@ -73,6 +75,7 @@ use crate::{
     dataplane::{kernel::Kernel, pin::Cgroup, sockets::Sockets},
     metrics,
     namespaces::Namespaces,
+    self_probe::SelfProbe,
 };
 
 /// Runs until stopped by a signal. Links and maps stay in the kernel, so connects are still
@@ -106,6 +109,7 @@ pub async fn run(settings: Settings, preparation: Preparation) -> anyhow::Result
     let inherits = kernel.serves();
     let (meter, sockets) = (kernel.meter(), kernel.socket_rows()?);
     let inspector = kernel.inspector();
+    let self_probe = SelfProbe::open(kernel.probe_rows())?;
     let listener = api::server::bind(
         &settings.socket,
         settings.access.socket_group().map(Group::id),
@@ -126,6 +130,13 @@ pub async fn run(settings: Settings, preparation: Preparation) -> anyhow::Result
         life: life.clone(),
     };
     let health = HealthTask::start(&context, owner.down());
+    let (probed_in, probed) = watch::channel(ProbeReport::default());
+    life.spawn(self_probe_task::run(
+        context.clone(),
+        self_probe,
+        hooks.clone(),
+        probed_in,
+    ));
     let view = Arc::new(AgentView {
         started,
         inspector,
@@ -134,6 +145,7 @@ pub async fn run(settings: Settings, preparation: Preparation) -> anyhow::Result
         context: context.clone(),
         hooks: hooks.clone(),
         reports: health.reports.clone(),
+        probed,
     });
     #[cfg(feature = "kernel-log")]
     life.spawn(kernel_log::run(&context, &mut owner.dataplane)?);

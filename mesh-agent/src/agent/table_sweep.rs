@@ -127,17 +127,18 @@ impl Sweep {
         let first = counts()?;
         thread::sleep(GRACE);
         let before = counts()?;
-        let rows = sockets.rows()?;
+        let (rows, bindings) = (sockets.rows()?, sockets.affinity()?);
         let after = counts()?;
         let samples = CountSamples {
             first: &first,
             before: &before,
             after: &after,
             rows: &rows,
+            bindings: &bindings,
         };
         let wrong = self.recount.take(&samples, tcp(tables));
         if !wrong.is_empty() {
-            info!(counts = wrong.len(), "corrected counts of connections");
+            info!(counts = wrong.len(), "corrected counts");
         }
         self.is_pressed = is_pressed(&rows, self.capacity);
         let clients = clients::clients(&self.cgroup).ok();
@@ -157,7 +158,7 @@ impl Sweep {
             .chain(gone)
             .chain(expired(&after, now()))
             .try_for_each(|request| sockets.settle(request))?;
-        unbind(sockets, tables)
+        unbind(sockets, tables, bindings)
     }
 
     /// Looks for the sockets of rows. UDP rows are always checked, because a connect that the kernel
@@ -252,14 +253,18 @@ fn is_pressed(rows: &[(u64, SocketRow)], capacity: Capacity) -> bool {
 }
 
 /// Removes affinity rows that have expired.
-fn unbind(sockets: &Sockets, tables: &Tables) -> Result<(), Error> {
+fn unbind(
+    sockets: &Sockets,
+    tables: &Tables,
+    bindings: Vec<(AffinityKey, AffinityRow)>,
+) -> Result<(), Error> {
     let mut seconds: BTreeMap<u32, u32> = BTreeMap::new();
     for row in tables.services.values() {
         let longest = seconds.entry(row.id).or_default();
         *longest = row.affinity_seconds.max(*longest);
     }
     let now = now();
-    for (key, row) in sockets.affinity()? {
+    for (key, row) in bindings {
         if is_over(&key, &row, &seconds, now) {
             sockets.unbind(&key, &row)?;
         }

@@ -21,6 +21,7 @@ pub(super) use self::doctor::Started;
 use self::services::ServiceRows;
 use super::{
     clock::now, context::Context, event::Command, explain, frontend_owners, owner::Snapshot,
+    self_probe_task::ProbeReport,
 };
 use crate::{
     api::{server::View, types, view::Refusal},
@@ -42,13 +43,17 @@ pub(super) struct AgentView {
     pub(super) context: Context,
     pub(super) hooks: watch::Receiver<Vec<(&'static str, Attached)>>,
     pub(super) reports: watch::Receiver<Arc<HealthReport>>,
+    pub(super) probed: watch::Receiver<ProbeReport>,
 }
 
 impl View for AgentView {
     fn ready(&self) -> bool {
         let snapshot = self.context.snapshots.borrow();
         let applied = snapshot.applied.is_some() && !self.hooks.borrow().is_empty();
-        applied && only_objects(&snapshot.wrong) && snapshot.problems.is_empty()
+        applied
+            && only_objects(&snapshot.wrong)
+            && snapshot.problems.is_empty()
+            && self.probed.borrow().is_well()
     }
 
     fn status(&self) -> types::Status {
@@ -56,6 +61,8 @@ impl View for AgentView {
         let hooks = self.hooks.borrow().clone();
         let applied = snapshot.applied;
         let waiting = hooks.is_empty();
+        let probed = self.probed.borrow().clone();
+        let unserved = probed.problem(&self.context.settings.cgroup);
         types::Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             ready: self.ready(),
@@ -71,6 +78,7 @@ impl View for AgentView {
                 .map(|applied| u64::try_from(applied.took.as_millis()).unwrap_or(u64::MAX)),
             capacity: capacity(&snapshot.tables, self.context.settings.capacity),
             hooks: hooks.into_iter().map(hook).collect(),
+            self_probe: probed.hooks(),
             sources: self
                 .context
                 .settings
@@ -89,7 +97,7 @@ impl View for AgentView {
                 .map(note)
                 .chain(unused_overrides(&snapshot))
                 .collect(),
-            problems: problems(snapshot.problems, waiting),
+            problems: problems(snapshot.problems, waiting, unserved),
             degraded: self
                 .degraded
                 .iter()
@@ -180,7 +188,8 @@ impl View for AgentView {
     }
 }
 
-fn problems(mut problems: Vec<String>, waiting: bool) -> Vec<String> {
+fn problems(mut problems: Vec<String>, waiting: bool, unserved: Option<String>) -> Vec<String> {
+    problems.extend(unserved);
     if waiting {
         let wait = "programs are not attached yet; those of an earlier agent stay until the configuration is applied";
         problems.push(wait.to_owned());

@@ -64,15 +64,15 @@ impl BackendMap<'_> {
         })
     }
 
-    /// Returns the rows that are not free.
-    pub(super) fn scan(&self) -> Result<Table<u32, BackendRow>, Error> {
+    /// Returns the rows below `end` that are not free.
+    pub(super) fn scan(&self, end: u32) -> Result<Table<u32, BackendRow>, Error> {
         let rows = self
             .0
             .scan()?
             .into_iter()
             .map(|(index, entry)| (index, entry.row));
         Ok(rows
-            .filter(|(_, row)| row.state != backend_state::FREE)
+            .filter(|(index, row)| *index < end && row.state != backend_state::FREE)
             .collect())
     }
 

@@ -4,7 +4,7 @@
 use std::{
     fs, io,
     os::{
-        fd::{AsFd, AsRawFd, BorrowedFd},
+        fd::{AsFd, BorrowedFd},
         unix::fs::MetadataExt,
     },
     path::{Path, PathBuf},
@@ -17,7 +17,7 @@ use nix::{
     sys::socket::{AddressFamily, SockFlag, SockType, socket},
 };
 
-use super::pin::is_cgroup2;
+use super::{pin::is_cgroup2, sys};
 use crate::safe_open;
 
 /// `SO_NETNS_COOKIE`, `include/uapi/asm-generic/socket.h`, Linux 5.14.
@@ -127,23 +127,7 @@ pub fn own_netns() -> io::Result<u64> {
 
 /// Returns the cookie of the network namespace of a socket.
 pub fn netns_cookie(socket: BorrowedFd<'_>) -> io::Result<u64> {
-    let mut cookie = 0_u64;
-    let mut length = libc::socklen_t::try_from(size_of::<u64>()).expect("a small number");
-    // SAFETY: the kernel writes at most `length` bytes to `cookie`.
-    let result = unsafe {
-        libc::getsockopt(
-            socket.as_raw_fd(),
-            libc::SOL_SOCKET,
-            SO_NETNS_COOKIE,
-            (&raw mut cookie).cast(),
-            &raw mut length,
-        )
-    };
-    if result == 0 {
-        Ok(cookie)
-    } else {
-        Err(io::Error::last_os_error())
-    }
+    sys::socket_word(socket, SO_NETNS_COOKIE)
 }
 
 #[cfg(test)]

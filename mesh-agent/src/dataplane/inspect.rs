@@ -13,7 +13,7 @@ use mesh_common::abi::{
     maps::{self, MapDef},
 };
 
-use super::{Error, layout, maps::Maps, pin::Cgroup, sys};
+use super::{Error, layout, maps::Maps, pin::Cgroup, probe_rows::rows_of, sys};
 use crate::{
     api::types::{CapacityUse, MapLayout},
     desired::Capacity,
@@ -69,7 +69,7 @@ impl Inspector {
             kind: format!("{:?}", map.kind),
             key_size: map.key_size,
             row_size: map.row_size,
-            rows: self.capacity.of(map.rows),
+            rows: rows_of(map, self.capacity),
         };
         maps::ALL.iter().map(layout).collect()
     }

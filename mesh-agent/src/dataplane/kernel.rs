@@ -25,6 +25,8 @@ use super::{
     maps::{self as open_maps, Maps},
     other_agents,
     pin::{Cgroup, PinDir},
+    probe_rows::rows_of,
+    probe_services::ProbeRows,
     sockets::{self, Sockets},
     switch::switch_all,
     verify::verify,
@@ -78,7 +80,7 @@ impl Kernel {
             let path = directory.join(map.name);
             check(map, capacity, &path)?;
             loader.map_pin_path(map.name, path);
-            let rows = capacity.of(map.rows);
+            let rows = rows_of(map, capacity);
             if rows > 0 {
                 loader.map_max_entries(map.name, rows);
             }
@@ -215,6 +217,14 @@ impl Kernel {
             maps: Arc::clone(&self.maps),
             program,
         })
+    }
+
+    /// Returns access to the rows of the self-probe, in parallel to the data plane.
+    pub fn probe_rows(&self) -> ProbeRows {
+        ProbeRows {
+            maps: Arc::clone(&self.maps),
+            capacity: self.capacity,
+        }
     }
 
     /// Returns a reader of maps and pins, in parallel to the data plane.

@@ -1,7 +1,8 @@
 //! Compares pinned maps with the definitions in [`mesh_common::abi::maps`]. aya opens a pin without a
 //! check, and a row of another size would then end the process.
 //!
-//! A directory of maps is named after the version of the layout and the capacity: `maps-v7-65536-…`.
+//! A directory of maps is named after the version of the layout and the numbers of rows:
+//! `maps-v7-131072-…`.
 
 use std::path::Path;
 
@@ -11,6 +12,7 @@ use mesh_common::abi::{
     maps::{Kind, MapDef},
 };
 
+use super::probe_rows::{self, rows_of};
 use crate::desired::Capacity;
 
 /// A pinned map does not have the layout of this agent.
@@ -36,6 +38,7 @@ pub(super) fn directory_name(capacity: Capacity) -> String {
         sockets,
         sockets_per_client: _,
     } = capacity;
+    let [services, backends] = [services, backends].map(|rows| rows + probe_rows::ROWS);
     format!("maps-v{ABI_VERSION}-{sockets}-{services}-{slots}-{backends}")
 }
 
@@ -47,6 +50,7 @@ pub(super) fn has_more_rows(name: &str, capacity: Capacity) -> bool {
         backends,
         ..
     } = capacity;
+    let [services, backends] = [services, backends].map(|rows| rows + probe_rows::ROWS);
     let rows: Vec<u32> = name
         .rsplitn(4, '-')
         .take(3)
@@ -80,7 +84,7 @@ impl Form {
             kind: map_type(map.kind),
             key_size: map.key_size,
             row_size: map.row_size,
-            rows: capacity.of(map.rows),
+            rows: rows_of(map, capacity),
             flags: map.kind.flags(),
         }
     }

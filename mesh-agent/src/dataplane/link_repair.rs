@@ -15,9 +15,9 @@ use super::{
 #[derive(Debug, thiserror::Error)]
 enum Problem {
     #[error(
-        "program {hook} serves nothing: cgroup {cgroup} was removed; start the agent again when there is one"
+        "no program serves: cgroup {0} was removed; create it again, or start the agent with another --cgroup"
     )]
-    NoCgroup { hook: &'static str, cgroup: String },
+    NoCgroup(String),
     #[error(
         "program {hook} serves nothing: another process detached it from cgroup {cgroup}; restart the agent, which attaches it \
          again"
@@ -31,6 +31,10 @@ enum Problem {
 
 /// Pins again what was unpinned. Returns what is wrong with the links.
 pub(super) fn repair(links: &[Held], pins: &PinDir, cgroup: &Cgroup) -> Vec<String> {
+    if !cgroup.exists() {
+        let path = cgroup.path().display().to_string();
+        return vec![Problem::NoCgroup(path).to_string()];
+    }
     let mut pinned_again = 0;
     let mut problems = Vec::new();
     for held in links {
@@ -58,12 +62,8 @@ fn repair_one(held: &Held, pins: &PinDir, cgroup: &Cgroup) -> Result<Pinned, Pro
     let hook = held.hook;
     let not_pinned = |reason| Problem::NotPinned { hook, reason };
     if sys::link_info(held.link.as_fd()).is_ok_and(|info| info.cgroup_id == 0) {
-        let path = cgroup.path().display().to_string();
-        return Err(if cgroup.exists() {
-            Problem::Detached { hook, cgroup: path }
-        } else {
-            Problem::NoCgroup { hook, cgroup: path }
-        });
+        let cgroup = cgroup.path().display().to_string();
+        return Err(Problem::Detached { hook, cgroup });
     }
     let path = pins.link(hook);
     match sys::obj_get(&path).and_then(|link| info(&link)) {

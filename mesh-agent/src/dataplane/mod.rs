@@ -26,6 +26,8 @@ mod no_log;
 pub mod other_agents;
 pub mod pin;
 pub mod privileges;
+mod probe_rows;
+pub mod probe_services;
 pub mod sockets;
 mod switch;
 mod sys;

@@ -51,6 +51,9 @@ pub enum Error {
         "{0} is not a cgroup2 directory: name one with --cgroup (`grep cgroup2 /proc/self/mounts` lists them)"
     )]
     NotCgroup2(PathBuf),
+    /// The cgroup was removed and created again.
+    #[error("cgroup {0} was removed and created again: start the agent again, for the new one")]
+    Replaced(PathBuf),
     /// Other users could change what is pinned.
     #[error(transparent)]
     NotPrivate(#[from] private_files::Error),
@@ -301,6 +304,14 @@ impl Cgroup {
     /// Returns whether the directory still exists at its path.
     pub(super) fn exists(&self) -> bool {
         fs::metadata(&self.path).is_ok_and(|there| there.ino() == self.id)
+    }
+
+    /// Fails if another cgroup is at its path: only an agent that starts attaches programs.
+    pub fn expect_not_replaced(&self) -> Result<(), Error> {
+        if !self.exists() && is_cgroup2(&self.path) {
+            return Err(Error::Replaced(self.path.clone()));
+        }
+        Ok(())
     }
 
     /// Returns its inode number.

@@ -2,12 +2,13 @@
 //! data plane.
 
 use std::{
+    collections::BTreeMap,
     os::fd::{AsFd, OwnedFd},
     sync::Arc,
 };
 
 use mesh_common::{
-    abi::{AffinityKey, AffinityRow, ShareKey, SocketRow, maps},
+    abi::{AffinityKey, AffinityRow, ClientRows, ShareKey, SocketRow, maps},
     settle::Request,
 };
 
@@ -40,7 +41,15 @@ impl Sockets {
                 .map(|(_, load)| load)
                 .collect(),
             shares: self.maps.of(maps::SHARES).scan()?.into_iter().collect(),
+            quotas: self.quotas()?,
         })
+    }
+
+    fn quotas(&self) -> Result<BTreeMap<u32, ClientRows>, Error> {
+        let rows = maps::QUOTAS.capacity() as usize;
+        let quotas = self.maps.of(maps::QUOTAS);
+        let used = quotas.filtered(rows, |used| *used != [0; 4])?;
+        Ok(used.into_iter().collect())
     }
 
     /// Removes a row of SHARES that counts nothing and is no longer used by connects.

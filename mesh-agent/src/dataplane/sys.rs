@@ -197,6 +197,27 @@ pub(super) fn attached_programs(cgroup: BorrowedFd<'_>, attach_type: u32) -> io:
     Ok(ids)
 }
 
+/// Reads an option of a socket that is one word of 64 bits.
+pub(super) fn socket_word(socket: BorrowedFd<'_>, option: libc::c_int) -> io::Result<u64> {
+    let mut word = 0_u64;
+    let mut length = libc::socklen_t::try_from(size_of::<u64>()).expect("a small number");
+    // SAFETY: the kernel writes at most `length` bytes to `word`.
+    let result = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            option,
+            (&raw mut word).cast(),
+            &raw mut length,
+        )
+    };
+    if result == 0 {
+        Ok(word)
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
 struct TestRun {

@@ -3,12 +3,12 @@
 
 use bytemuck::{Pod, Zeroable as _};
 use mesh_common::abi::{
-    BackendEntry, BackendRow, NameRow, ServiceRow, Slot,
+    BackendEntry, BackendRow, FrontendKey, NameRow, ServiceRow, Slot,
     maps::{self, MapDef},
 };
 use mesh_core::for_each_table;
 
-use super::{Error, backends::BackendMap, maps::Maps, pinned_map::Map};
+use super::{Error, backends::BackendMap, maps::Maps, pinned_map::Map, probe_rows};
 use crate::{
     desired::{
         Capacity, SlotTier, Tables, contiguous_backends,
@@ -92,26 +92,27 @@ fn delete<K: Pod, V: Pod>(map: &Map<'_, K, V>, keys: &[K]) -> Written {
     Ok(())
 }
 
-/// A hash whose rows are those of the table.
-struct Rows<'a, K, V>(Map<'a, K, V>);
+/// SERVICES: a hash with rows of the self-probe, which are no part of the table.
+struct Services<'a>(Map<'a, FrontendKey, ServiceRow>);
 
-impl<'a, K: Pod, V: Pod> Rows<'a, K, V> {
-    fn of(maps: &'a Maps, map: MapDef<K, V>) -> Self {
+impl<'a> Services<'a> {
+    fn of(maps: &'a Maps, map: MapDef<FrontendKey, ServiceRow>) -> Self {
         Self(maps.of(map))
     }
 }
 
-impl<K: Pod + Ord, V: Pod> TableMap<K, V> for Rows<'_, K, V> {
-    fn put(&self, rows: &[(K, V)]) -> Written {
+impl TableMap<FrontendKey, ServiceRow> for Services<'_> {
+    fn put(&self, rows: &[(FrontendKey, ServiceRow)]) -> Written {
         self.0.update(rows)
     }
 
-    fn delete(&self, keys: &[K]) -> Written {
+    fn delete(&self, keys: &[FrontendKey]) -> Written {
         delete(&self.0, keys)
     }
 
-    fn dump(&self, _: &Tables, _: Capacity) -> Result<Table<K, V>, Error> {
-        Ok(self.0.scan()?.into_iter().collect())
+    fn dump(&self, _: &Tables, _: Capacity) -> Result<Table<FrontendKey, ServiceRow>, Error> {
+        let rows = self.0.scan()?.into_iter();
+        Ok(rows.filter(|(key, _)| !probe_rows::is_probe(key)).collect())
     }
 }
 
@@ -168,7 +169,7 @@ fn name_text(row: &NameRow) -> String {
     String::from_utf8_lossy(&row[..end]).into_owned()
 }
 
-/// ADDRESS_FILTER: an array, in which a row that the table lacks is zero.
+/// ADDRESS_FILTER: an array, in which a row that the table lacks has only the bits of the self-probe.
 struct Words<'a>(Map<'a, u32, u64>);
 
 impl<'a> Words<'a> {
@@ -179,16 +180,21 @@ impl<'a> Words<'a> {
 
 impl TableMap<u32, u64> for Words<'_> {
     fn put(&self, rows: &[(u32, u64)]) -> Written {
-        self.0.update(rows)
+        let rows = rows.iter();
+        let rows: Vec<_> = rows
+            .map(|&(word, bits)| (word, bits | probe_rows::filter_bits(word)))
+            .collect();
+        self.0.update(&rows)
     }
 
     fn delete(&self, words: &[u32]) -> Written {
-        self.0
-            .update(&words.iter().map(|&word| (word, 0)).collect::<Vec<_>>())
+        self.put(&words.iter().map(|&word| (word, 0)).collect::<Vec<_>>())
     }
 
-    fn dump(&self, _: &Tables, _: Capacity) -> Result<Table<u32, u64>, Error> {
+    fn dump(&self, tables: &Tables, _: Capacity) -> Result<Table<u32, u64>, Error> {
         let words = self.0.range(0, maps::ADDRESS_FILTER.capacity() as usize)?;
+        let mut words = words.into_iter().collect();
+        probe_rows::hide_bits(&mut words, &tables.services);
         Ok(words.into_iter().filter(|(_, bits)| *bits != 0).collect())
     }
 }
@@ -267,7 +273,7 @@ impl TableMap<u32, BackendRow> for Backends<'_> {
         self.0.take(&rows)
     }
 
-    fn dump(&self, _: &Tables, _: Capacity) -> Result<Table<u32, BackendRow>, Error> {
-        self.0.scan()
+    fn dump(&self, _: &Tables, capacity: Capacity) -> Result<Table<u32, BackendRow>, Error> {
+        self.0.scan(capacity.backends)
     }
 }

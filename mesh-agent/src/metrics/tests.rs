@@ -4,13 +4,44 @@ use std::{
 };
 
 use super::*;
-use crate::api::fixture::{Fake, ailing, busy_cart, checked_cart, healthy};
+use crate::api::{
+    fixture::{Fake, ailing, busy_cart, checked_cart, healthy},
+    types::HookProbe,
+};
 
 #[test]
 fn a_scrape_shows_the_present_view() {
     let expected = include_str!("scrape.txt");
     let text = String::from_utf8(scrape(&healthy()).unwrap().into()).unwrap();
     assert_eq!(without_later_counters(&text), expected);
+}
+
+#[test]
+fn hooks_that_were_probed_serve_or_not() {
+    let probe = |hook: &str, state: &str, at| HookProbe {
+        hook: hook.into(),
+        state: state.into(),
+        reason: String::new(),
+        last_success_unix_seconds: at,
+    };
+    let mut fake = healthy();
+    fake.status.self_probe = vec![
+        probe("connect4", "fails", Some(7)),
+        probe("connect6", "unknown", None),
+        probe("sock_ops", "works", Some(9)),
+    ];
+    let text = String::from_utf8(scrape(&fake).unwrap().into()).unwrap();
+    let lines: Vec<_> = text
+        .lines()
+        .filter(|line| line.starts_with("mesh_agent_self_probe_"))
+        .collect();
+    let expected = [
+        r#"mesh_agent_self_probe_success{hook="connect4"} 0"#,
+        r#"mesh_agent_self_probe_success{hook="sock_ops"} 1"#,
+        r#"mesh_agent_self_probe_last_success_timestamp_seconds{hook="connect4"} 7"#,
+        r#"mesh_agent_self_probe_last_success_timestamp_seconds{hook="sock_ops"} 9"#,
+    ];
+    assert_eq!(lines, expected);
 }
 
 /// Removes the lines of counters after the last one in `scrape.txt`. They follow from the table.

@@ -1,5 +1,5 @@
-//! Computes how far the counts of backends and services drift from the rows of SOCKETS. Sockets
-//! come and go while both are read, so the result is a bound that holds whatever happens meanwhile.
+//! Computes how far the counts of backends, services and clients drift from the rows of SOCKETS and
+//! AFFINITY. Sockets come and go while both are read, so the result is a bound that holds whatever happens meanwhile.
 //!
 //! ```text
 //!  counts ─── grace ───► counts ── rows ──► counts
@@ -10,10 +10,12 @@
 //! follows from the difference of its sockets. The grace period is for connects that were decided
 //! before the first sample and send their SYN after it.
 
+mod quotas;
+
 use std::collections::BTreeMap;
 
 use mesh_common::{
-    abi::{BackendEntry, ShareKey, SocketRow, socket_state},
+    abi::{AffinityKey, AffinityRow, BackendEntry, Resource, ShareKey, SocketRow, socket_state},
     occupancy::{connecting, live},
     settle::Request,
 };
@@ -35,6 +37,10 @@ enum Counter {
     Connecting(u32),
     Service(u32),
     Share(ShareKey),
+    /// Rows of SOCKETS in a row of QUOTAS.
+    Sockets(u32),
+    /// Rows of AFFINITY there.
+    Bindings(u32),
 }
 
 /// Three samples of the counts, and the rows that were read between the second and the third.
@@ -47,6 +53,8 @@ pub struct CountSamples<'a> {
     pub after: &'a Counts,
     /// The rows of SOCKETS.
     pub rows: &'a [(u64, SocketRow)],
+    /// The rows of AFFINITY, read like these.
+    pub bindings: &'a [(AffinityKey, AffinityRow)],
 }
 
 /// Counts that were wrong in the last comparison.
@@ -107,6 +115,8 @@ fn request(counter: Counter, by: i32, counts: &Counts) -> Request {
         },
         Counter::Service(id) => Request::Service { id, live: by },
         Counter::Share(of) => Request::Share { of, live: by },
+        Counter::Sockets(row) => quotas::add(Resource::Sockets, row, by),
+        Counter::Bindings(row) => quotas::add(Resource::Affinity, row, by),
     }
 }
 
@@ -176,6 +186,7 @@ impl CountSamples<'_> {
                 );
             }
         }
+        wrong.extend(quotas::wrong(self));
         wrong.retain(|_, wrong| *wrong != 0);
         wrong
     }

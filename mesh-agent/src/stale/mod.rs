@@ -13,7 +13,7 @@
 //! Also releases what sockets hold that ended without a hook:
 //! ```text
 //! rows of SOCKETS ──► scan() in every network namespace ──ScanResult──► MissingSockets ──► Request::Settle, then Forget
-//!        └──────────► counts before and after ──────────────────────► CountDrift ──────► Request::Backend, Service
+//!        └──────────► counts before and after ──────────────────────► CountDrift ──────► Request::Backend, Service, Add
 //!                                            └────────────────► expired() ─► the same, to clear reservations
 //! ```
 

@@ -100,6 +100,12 @@ impl Node {
         );
     }
 
+    /// Waits until the agent has ended by itself.
+    pub fn wait_until_agent_ended(&mut self) -> ExitStatus {
+        let mut agent = self.take_agent();
+        wait::until_some("end of the agent", PATIENCE, || agent.ended())
+    }
+
     fn take_agent(&mut self) -> Agent {
         self.agent.take().expect("an agent runs")
     }

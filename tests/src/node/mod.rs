@@ -108,6 +108,11 @@ impl Node {
         self.flags.extend(line.split(' ').map(str::to_owned));
     }
 
+    /// The next agent serves this cgroup instead of the node's own.
+    pub fn serve(&mut self, cgroup: &Path) {
+        self.directories.cgroup = cgroup.into();
+    }
+
     /// The next agent is `program`, with these words and no others from before.
     pub fn next_agent(&mut self, program: &Path, line: &str) {
         self.command.pop();

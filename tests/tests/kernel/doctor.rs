@@ -1,8 +1,6 @@
 //! `meshctl doctor` and `meshctl support-bundle`, on a real kernel.
 
-use std::{
-    collections::BTreeSet, fs, os::unix::fs::PermissionsExt as _, process::Command, time::Duration,
-};
+use std::{collections::BTreeSet, fs, os::unix::fs::PermissionsExt as _, process::Command};
 
 use mesh_core::api::types::{Diagnosis, Finding, Severity};
 use mesh_tests::{
@@ -10,15 +8,7 @@ use mesh_tests::{
     service, wait,
 };
 
-/// Longest time after which a detached program is noticed.
-const NOTICED: Duration = Duration::from_secs(30);
-
-/// Detaches the program of a hook as `bpftool link detach` does.
-fn detach(node: &Node, hook: &str) {
-    let hooks = node.status().hooks;
-    let hook = hooks.iter().find(|it| it.name == hook).expect("attached");
-    bpftool(&["link", "detach", "id", &hook.link_id.to_string()]);
-}
+use crate::self_probe::{NOTICED, detach, wait_until_every_hook_works};
 
 /// Checks that depend on the machine that runs the tests: they serve a part of the hierarchy.
 const OF_THE_MACHINE: [&str; 5] = ["cgroup", "cgroupV1", "clock", "clockJump", "capabilities"];
@@ -46,13 +36,15 @@ fn wrong(diagnosis: &Diagnosis) -> Vec<(&str, Severity)> {
 #[test]
 fn doctor_finds_nothing_wrong_with_a_healthy_agent() {
     let node = Node::start();
+    wait_until_every_hook_works(&node);
     let (outcome, diagnosis) = doctor(&node, "");
     assert_eq!(wrong(&diagnosis), [], "{diagnosis:#?}");
     assert_eq!(outcome.code, Some(0));
     let ids: BTreeSet<&str> = diagnosis.findings.iter().map(|it| it.id.as_str()).collect();
     for id in [
         "programs",
-        "kernelFeatures",
+        "selfProbe/connect4",
+        "selfProbe/sock_release",
         "map/SERVICES",
         "map/SOCKETS",
         "mapLayout",
@@ -72,16 +64,19 @@ fn doctor_finds_nothing_wrong_with_a_healthy_agent() {
 #[test]
 fn doctor_names_a_detached_program() {
     let node = Node::start();
+    wait_until_every_hook_works(&node);
     detach(&node, "recvmsg6");
     wait::until("doctor to notice", NOTICED, || {
         let (outcome, diagnosis) = doctor(&node, "");
-        outcome.code == Some(1) && wrong(&diagnosis).contains(&("dataPlane", Severity::Error))
+        outcome.code == Some(1)
+            && wrong(&diagnosis).contains(&("selfProbe/recvmsg6", Severity::Error))
     });
 }
 
 #[test]
 fn doctor_lists_programs_of_others_on_the_cgroup() {
     let (node, other) = (Node::start(), Node::start());
+    wait_until_every_hook_works(&node);
     let hooks = other.status().hooks;
     let theirs = hooks
         .iter()
@@ -127,6 +122,7 @@ fn doctor_warns_of_a_map_that_is_nearly_full() {
     });
     node.write("shop.yaml", document(&services));
     node.wait_until_served("shop/s4", &[&a]);
+    wait_until_every_hook_works(&node);
     let (outcome, diagnosis) = doctor(&node, "");
     assert_eq!(wrong(&diagnosis), [("map/SERVICES", Severity::Warning)]);
     assert_eq!(outcome.code, Some(0));
@@ -182,6 +178,7 @@ fn support_bundle_has_no_secret_of_any_place_where_one_can_stand() {
     wait::until("the agent to answer", PATIENCE, || {
         node.try_get("/v1/status").is_ok()
     });
+    wait_until_every_hook_works(&node);
     let bundle = node.scratch().join("report.tar.gz");
     let outcome = node
         .meshctl(&format!(
@@ -222,7 +219,7 @@ fn support_bundle_has_no_secret_of_any_place_where_one_can_stand() {
     assert_eq!(String::from_utf8_lossy(&found.stdout), "");
     let text = |part| fs::read_to_string(unpacked.join(part)).unwrap();
     assert!(text("services.json").contains("shop-native"));
-    assert!(text("metrics.txt").contains("mesh_agent_"));
+    assert!(text("metrics.txt").contains("mesh_agent_self_probe_success{"));
 }
 
 /// A native service and a Kubernetes service with a secret in every place that takes text. The second

@@ -172,8 +172,8 @@ fn agents_with_maps_of_other_sizes_follow_each_other_under_load() {
     switch_under_load(&[present(SMALL), present(LARGE)], switches(10), true);
 }
 
-/// Run by hand: `MESH_PREVIOUS_AGENT` is the program of an earlier release, whose maps have another
-/// layout. It does not carry over what this release counted.
+/// `cargo xtask upgrade` runs it: `MESH_PREVIOUS_AGENT` is the program of an earlier release, whose
+/// maps have another layout. It does not carry over what this release counted.
 #[test]
 #[ignore = "needs the agent of an earlier release"]
 fn agents_of_two_releases_follow_each_other_under_load() {

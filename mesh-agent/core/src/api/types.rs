@@ -7,6 +7,7 @@ mod endpoint;
 mod explain;
 mod health;
 mod command;
+mod self_probe;
 mod service;
 mod support;
 mod wrong;
@@ -25,6 +26,7 @@ pub use self::{
         Candidate, Destination, Explanation, Question, Share, Tier, candidate_status, verdict,
     },
     health::{EndpointHealth, health_state},
+    self_probe::{HookProbe, probe_state},
     service::{
         FrontendStatus, HealthCheck, Limits, Outlier, PortCapacity, Service, ServicePort,
         frontend_state,
@@ -65,6 +67,9 @@ pub struct Status {
     pub capacity: Vec<CapacityUse>,
     /// Attached hooks.
     pub hooks: Vec<Hook>,
+    /// What connects of the agent's own found about each hook; empty until they ran.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub self_probe: Vec<HookProbe>,
     /// Watched directories.
     pub sources: Vec<String>,
     /// Which addresses and node ports services may have; absent in answers of older agents.

@@ -1,10 +1,10 @@
-//! What the rows of backends and services count.
+//! What the rows of backends, services and clients count.
 
 use std::collections::BTreeMap;
 
-use mesh_common::abi::{BackendEntry, ServiceLoad, ShareKey};
+use mesh_common::abi::{BackendEntry, ClientRows, ServiceLoad, ShareKey};
 
-/// Backends and services at about one moment.
+/// Backends, services and clients at about one moment.
 #[derive(Clone, Debug, Default)]
 pub struct Counts {
     /// By index.
@@ -13,4 +13,6 @@ pub struct Counts {
     pub services: Vec<ServiceLoad>,
     /// By service and client, for services that limit, or limited, the share of a client.
     pub shares: BTreeMap<ShareKey, u64>,
+    /// By row of QUOTAS, for rows that are not zero.
+    pub quotas: BTreeMap<u32, ClientRows>,
 }

@@ -23,8 +23,7 @@ use crate::{model::Protocol, table::Table};
 /// `Op` is the operation on a row, and `MAP` the line of [`for_each_map`](mesh_common::for_each_map).
 /// The other words are looked up where the line is used:
 ///
-/// - `Access` in `dataplane/tables.rs` of the daemon: how rows are written and read back. `Rows` for a
-///   hash of these rows.
+/// - `Access` in `dataplane/tables.rs` of the daemon: how rows are written and read back.
 /// - `rule` in `plan.rs`: the writes from one row to another, each with its stage. `referred` for rows
 ///   that a service row refers to.
 /// - `text` in `display.rs`: the line of a row. `nothing` for rows that follow from other rows.
@@ -37,7 +36,7 @@ macro_rules! for_each_table {
             /// NAMES: service id → `namespace/name:port/PROTOCOL`
             names: Name<u32, String>, map: NAMES as Names, plan: name, text: name, service: key;
             /// SERVICES: frontend → service row
-            services: Service<FrontendKey, ServiceRow>, map: SERVICES as Rows, plan: service, text: service, service: id;
+            services: Service<FrontendKey, ServiceRow>, map: SERVICES as Services, plan: service, text: service, service: id;
             /// ADDRESS_FILTER: the words that are not zero
             filter: Filter<u32, u64>, map: ADDRESS_FILTER as Words, plan: filter, text: nothing, service: none;
             /// SLOTS: slot index → slot

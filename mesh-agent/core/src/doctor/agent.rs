@@ -1,7 +1,7 @@
 //! Findings from what the agent knows.
 
 use super::facts::{AgentFacts, HookPrograms, Program};
-use crate::api::types::{CapacityUse, Finding};
+use crate::api::types::{CapacityUse, Finding, HookProbe, probe_state};
 
 /// Use of a map, in percent, from which on there is a warning.
 const FULL: u64 = 80;
@@ -13,6 +13,7 @@ pub fn agent(facts: &AgentFacts) -> Vec<Finding> {
     let AgentFacts {
         cgroup,
         attached,
+        probes,
         programs,
         kernel_features,
         maps,
@@ -23,6 +24,7 @@ pub fn agent(facts: &AgentFacts) -> Vec<Finding> {
         degraded,
     } = facts;
     let mut findings = vec![attachment(*attached, cgroup)];
+    findings.extend(probes.iter().map(|probe| self_probe(probe, cgroup)));
     findings.extend(programs.iter().filter_map(|hook| others(hook, cgroup)));
     findings.push(features(kernel_features));
     findings.extend(maps.iter().map(map));
@@ -50,6 +52,25 @@ fn attachment(attached: bool, cgroup: &str) -> Finding {
     let remedy = "wait until the configuration is applied; if that takes more than seconds, `meshctl status` and the log of \
                   the agent say why";
     Finding::error("programs", what, remedy)
+}
+
+fn self_probe(probe: &HookProbe, cgroup: &str) -> Finding {
+    let HookProbe { hook, reason, .. } = probe;
+    let id = format!("selfProbe/{hook}");
+    match probe.state.as_str() {
+        probe_state::WORKS => Finding::ok(id, format!("{hook} serves connects of the agent's own")),
+        probe_state::FAILS => Finding::error(
+            id,
+            format!("{hook} does not serve processes in cgroup {cgroup}: {reason}"),
+            "restart the agent, which attaches its programs again; if a program of another tool is listed at this hook, remove \
+             it or attach it elsewhere",
+        ),
+        _ => Finding::warning(
+            id,
+            format!("{hook} cannot be probed: {reason}"),
+            "probe by hand: connect from a process in the cgroup, and compare with `meshctl explain`",
+        ),
+    }
 }
 
 /// Returns the finding about programs of others at a hook, if that is worth a line.

@@ -1,6 +1,6 @@
 //! The facts that findings follow from.
 
-use crate::api::types::CapacityUse;
+use crate::api::types::{CapacityUse, HookProbe};
 
 /// What only the agent knows.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -9,6 +9,8 @@ pub struct AgentFacts {
     pub cgroup: String,
     /// Whether the programs are attached.
     pub attached: bool,
+    /// What the self-probe found; empty until it ran.
+    pub probes: Vec<HookProbe>,
     /// Attached programs, by hook.
     pub programs: Vec<HookPrograms>,
     /// What is different because the kernel lacks a feature, as in `meshctl status`.

@@ -2,7 +2,7 @@
 //! gather the facts.
 //!
 //! ```text
-//! AgentFacts ──► agent: programs of others, maps, features ──────────────┐
+//! AgentFacts ──► agent: self-probe, programs of others, maps, features ──┐
 //! NodeFacts  ──► node: kernel, clock, permissions, cgroups ──────────────┼──► findings, each with its remedy
 //!            └─► neighbours: kube-proxy, Cilium, Calico ─────────────────┘
 //! ```

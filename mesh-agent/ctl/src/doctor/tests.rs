@@ -10,8 +10,8 @@ fn ailing() -> Diagnosis {
             "raise --max-services and restart the agent, or remove services",
         ),
         Finding::error(
-            "dataPlane",
-            "program connect4 serves nothing: another process detached it from cgroup /sys/fs/cgroup",
+            "selfProbe/connect4",
+            "connect4 does not serve processes in cgroup /sys/fs/cgroup: 192.0.0.8:7 is not translated",
             "restart the agent",
         ),
     ]);
@@ -23,8 +23,8 @@ fn what_is_wrong_comes_first_with_its_remedy_and_fits_a_small_terminal() {
     let layout = Layout::Fit(80);
     let page = layout.folded(page(&ailing(), layout, false));
     insta::assert_snapshot!(page, @"
-    ERROR dataPlane: program connect4 serves nothing: another process detached it
-        from cgroup /sys/fs/cgroup
+    ERROR selfProbe/connect4: connect4 does not serve processes in cgroup
+        /sys/fs/cgroup: 192.0.0.8:7 is not translated
       Remedy: restart the agent
 
     WARNING map/SERVICES: map SERVICES has 80 of 100 rows in use

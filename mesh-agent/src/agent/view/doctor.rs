@@ -64,6 +64,7 @@ impl AgentView {
         let facts = AgentFacts {
             cgroup: status.cgroup,
             attached: !status.hooks.is_empty(),
+            probes: status.self_probe,
             programs,
             kernel_features: status.kernel_features,
             maps,

@@ -141,12 +141,21 @@ const fn is_nothing(request: &Request) -> bool {
 
 /// Returns the request that counts a row of SOCKETS in COOKIE_FILTER.
 pub(super) fn counted(cookie: u64) -> Request {
+    add_cookies(cookie, 1)
+}
+
+/// Returns the request that takes back [`counted`].
+pub(super) fn uncounted(cookie: u64) -> Request {
+    add_cookies(cookie, 1_u64.wrapping_neg())
+}
+
+fn add_cookies(cookie: u64, rows: u64) -> Request {
     let classes = 2 * u64::from(maps::COOKIE_FILTER.capacity());
     let class = cookie & (classes - 1);
     Request::Add {
         sum: Sum::Cookies,
         row: u32::try_from(class >> 1).expect("a class is small"),
-        by: if class & 1 == 0 { 1 } else { 1 << 32 },
+        by: if class & 1 == 0 { rows } else { rows << 32 },
     }
 }
 

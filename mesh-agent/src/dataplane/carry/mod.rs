@@ -37,7 +37,7 @@ use mesh_common::{
 use tracing::{info, warn};
 
 use self::{
-    difference::{Change, changes, counted, sums, unseen},
+    difference::{Change, changes, counted, sums, uncounted, unseen},
     old_map::OldMaps,
     plan::{Fate, Forms},
     snapshot::{Snapshot, read_sockets},
@@ -221,13 +221,13 @@ impl Carry {
             before: None,
             now: Some(0),
         });
-        self.write(maps::SHARES, shares.collect())?;
+        self.write(maps::SHARES, &shares.collect::<Vec<_>>())?;
         self.settle(sums(&self.before, &now))?;
         self.move_sockets(changes(&self.before.sockets, &now.sockets))?;
         let affinity = changes(&self.before.affinity, &now.affinity);
-        self.write(maps::AFFINITY, affinity)?;
+        self.write(maps::AFFINITY, &affinity)?;
         let outcomes = changes(&self.before.outcomes, &now.outcomes);
-        self.write(maps::OUTCOMES, outcomes)?;
+        self.write(maps::OUTCOMES, &outcomes)?;
         self.before = now;
         Ok(())
     }
@@ -239,8 +239,8 @@ impl Carry {
         Ok(())
     }
 
-    /// Counts rows in COOKIE_FILTER before they are written. It counts rows that ended as well, which
-    /// costs their class a lookup.
+    /// Counts rows in COOKIE_FILTER before they are written, and takes back what was counted for rows
+    /// that are not there afterwards.
     fn move_sockets(&self, mut sockets: Vec<Change<u64, SocketRow>>) -> Result<(), Error> {
         let is_new = |change: &&Change<_, _>| change.before.is_none();
         self.settle(sockets.iter().filter(is_new).map(|it| counted(it.key)))?;
@@ -255,33 +255,39 @@ impl Carry {
                 requests.push((change.key, more));
             }
         }
-        let written: HashSet<u64> = self.write(maps::SOCKETS, sockets)?.into_iter().collect();
-        let requests = requests
-            .into_iter()
-            .filter(|(key, _)| written.contains(key));
+        let done: HashSet<u64> = self.write(maps::SOCKETS, &sockets)?.into_iter().collect();
+        let is_gone = |change: &&Change<_, _>| match (change.before, change.now) {
+            (None, _) => !done.contains(&change.key),
+            (_, None) => done.contains(&change.key),
+            _ => false,
+        };
+        self.settle(sockets.iter().filter(is_gone).map(|it| uncounted(it.key)))?;
+        let requests = requests.into_iter().filter(|(key, _)| done.contains(key));
         self.settle(requests.flat_map(|(_, more)| more))
     }
 
-    /// Writes rows that are in the new map as they were in the old one before. Returns their keys.
+    /// Writes and deletes rows that are in the new map as they were in the old one before. Returns
+    /// their keys.
     fn write<K: Pod + Eq + Hash, V: Pod + PartialEq>(
         &self,
         map: MapDef<K, V>,
-        rows: Vec<Change<K, V>>,
+        rows: &[Change<K, V>],
     ) -> Result<Vec<K>, Error> {
         let to = self.new.maps.of(map);
-        let mut written = Vec::new();
+        let mut done = Vec::new();
         let mut left_out = 0;
-        for Change { key, before, now } in rows {
+        for &Change { key, before, now } in rows {
             if to.get(&key)? != before {
                 continue;
             }
             match now {
                 Some(row) => match to.update(&[(key, row)]) {
-                    Ok(()) => written.push(key),
+                    Ok(()) => done.push(key),
                     Err((_, error)) if is_full(&error) => left_out += 1,
                     Err((_, error)) => return Err(error),
                 },
-                None => to.delete(&key)?,
+                None if to.delete_known(&key)? => done.push(key),
+                None => {}
             }
         }
         if left_out > 0 {
@@ -291,7 +297,7 @@ impl Carry {
                 "rows of an earlier agent do not fit; raise the --max- setting"
             );
         }
-        Ok(written)
+        Ok(done)
     }
 
     fn settle(&self, requests: impl IntoIterator<Item = Request>) -> Result<(), Error> {

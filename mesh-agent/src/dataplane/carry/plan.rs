@@ -57,6 +57,10 @@ pub(super) fn plan(version: u32, old: &Forms, new: &Forms) -> BTreeMap<&'static 
             _ if CONFIGURED.contains(&name) => keeps_configured,
             // Counts the rows of SOCKETS.
             _ if name == maps::COOKIE_FILTER.name => is_same(name) && is_same(maps::SOCKETS.name),
+            // Counts the rows of maps that no agent can read.
+            _ if name == maps::QUOTAS.name => {
+                is_same(name) && is_same(maps::FLOWS.name) && is_same(maps::MORE_FLOWS.name)
+            }
             _ => is_same(name),
         };
         let can_be_read = || {
@@ -143,7 +147,11 @@ mod tests {
         }
         assert_eq!(
             not_kept(ABI_VERSION, &old, &new),
-            [("AFFINITY", Fate::Copied), ("FLOWS", Fate::Empty)]
+            [
+                ("AFFINITY", Fate::Copied),
+                ("FLOWS", Fate::Empty),
+                ("QUOTAS", Fate::Copied)
+            ]
         );
     }
 

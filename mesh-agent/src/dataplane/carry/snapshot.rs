@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use mesh_common::{
     abi::{
         AffinityKey, AffinityRow, BackendEntry, ClientRows, NameRow, OutcomeKey, OutcomeRow,
-        ServiceCounters, ShareKey, SocketRow, backend_state, maps,
+        Resource, ServiceCounters, ShareKey, SocketRow, backend_state, maps,
     },
     occupancy::{CONNECTING, LIVE, connecting, live},
 };
@@ -44,6 +44,7 @@ impl Snapshot {
         let backends = copied!(maps::BACKENDS).into_iter();
         let loads = copied!(maps::LOAD).into_iter();
         let quotas = copied!(maps::QUOTAS).into_iter();
+        let quotas = quotas.map(|(row, used)| (row, given_back(used, fates)));
         Ok(Self {
             names: copied!(maps::NAMES).into_iter().collect(),
             backends: backends
@@ -100,6 +101,20 @@ impl Snapshot {
     }
 }
 
+/// Returns the counts of rows that the new programs give back: without flows of maps that they do not
+/// share with the old ones.
+fn given_back(mut used: ClientRows, fates: &BTreeMap<&'static str, Fate>) -> ClientRows {
+    for (resource, map) in [
+        (Resource::Flows, maps::FLOWS.name),
+        (Resource::MoreFlows, maps::MORE_FLOWS.name),
+    ] {
+        if fates.get(map) != Some(&Fate::Kept) {
+            used[resource as usize] = 0;
+        }
+    }
+    used
+}
+
 /// Lowers words that are above those in `most`.
 fn limit<const N: usize>(rows: &mut BTreeMap<u32, [u64; N]>, most: &BTreeMap<u32, [u64; N]>) {
     for (key, row) in rows {
@@ -149,6 +164,14 @@ mod tests {
             quotas: [(3, [live; 4])].into(),
             ..Snapshot::default()
         }
+    }
+
+    #[test]
+    fn flows_that_new_programs_do_not_see_have_no_quota() {
+        let kept = BTreeMap::from([("FLOWS", Fate::Kept), ("MORE_FLOWS", Fate::Kept)]);
+        assert_eq!(given_back([1, 2, 3, 4], &kept), [1, 2, 3, 4]);
+        let lost = BTreeMap::from([("FLOWS", Fate::Kept), ("MORE_FLOWS", Fate::Empty)]);
+        assert_eq!(given_back([1, 2, 3, 4], &lost), [1, 2, 0, 4]);
     }
 
     #[test]

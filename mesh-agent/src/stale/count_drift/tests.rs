@@ -2,6 +2,7 @@ use bytemuck::Zeroable;
 use mesh_common::{
     abi::{BackendLoad, BackendRow, ServiceLoad},
     occupancy::{CONNECTING, LIVE},
+    quota::place,
 };
 
 use super::*;
@@ -37,14 +38,28 @@ fn rows(states: &[u64]) -> Vec<(u64, SocketRow)> {
     (0..).zip(states.iter().map(row)).collect()
 }
 
+/// Counts of these sockets by client, as they should be.
+fn quotas(rows: &[(u64, SocketRow)]) -> BTreeMap<u32, [u64; 4]> {
+    let mut quotas: BTreeMap<u32, [u64; 4]> = BTreeMap::new();
+    for (_, row) in rows {
+        quotas.entry(place(row.client)).or_default()[0] += 1;
+    }
+    quotas
+}
+
 fn quiet(recount: &mut CountDrift, live: u64, connections: u64, states: &[u64]) -> Vec<Request> {
-    let (counts, rows) = (counts(live, 100, connections), rows(states));
+    let rows = rows(states);
+    let counts = Counts {
+        quotas: quotas(&rows),
+        ..counts(live, 100, connections)
+    };
     recount.take(
         &CountSamples {
             first: &counts,
             before: &counts,
             after: &counts,
             rows: &rows,
+            bindings: &[],
         },
         |_| true,
     )
@@ -112,11 +127,16 @@ fn the_share_of_each_client_is_compared_with_its_own_sockets() {
         ..SocketRow::zeroed()
     };
     let rows: Vec<_> = (0..).zip([row(1), row(1), row(2), row(3)]).collect();
+    let counts = Counts {
+        quotas: quotas(&rows),
+        ..counts
+    };
     let looks = CountSamples {
         first: &counts,
         before: &counts,
         after: &counts,
         rows: &rows,
+        bindings: &[],
     };
     assert_eq!(recount.take(&looks, |_| true), []);
     let expected = [(of(2), -4), (of(3), 1)].map(|(of, live)| Request::Share { of, live });
@@ -175,17 +195,18 @@ fn sockets_that_come_and_go_are_no_drift() {
 
 #[test]
 fn a_busy_backend_is_corrected_by_the_certain_amount() {
-    let (first, before, after) = (
-        counts(1000, 100, 0),
-        counts(1000, 110, 0),
-        counts(1000, 120, 0),
-    );
     let rows = rows(&[HELD; 300]);
+    let at = |connects| Counts {
+        quotas: quotas(&rows),
+        ..counts(1000, connects, 0)
+    };
+    let (first, before, after) = (at(100), at(110), at(120));
     let looks = CountSamples {
         first: &first,
         before: &before,
         after: &after,
         rows: &rows,
+        bindings: &[],
     };
     let mut recount = CountDrift::default();
     assert_eq!(recount.take(&looks, |_| true), []);
@@ -211,7 +232,8 @@ fn reused_indexes_and_udp_services_are_not_corrected() {
                     first: &other,
                     before: &now,
                     after: &now,
-                    rows: &[]
+                    rows: &[],
+                    bindings: &[],
                 },
                 |_| true
             ),
@@ -223,7 +245,8 @@ fn reused_indexes_and_udp_services_are_not_corrected() {
                     first: &now,
                     before: &now,
                     after: &now,
-                    rows: &[]
+                    rows: &[],
+                    bindings: &[],
                 },
                 |_| false
             ),

@@ -16,7 +16,7 @@ pub struct Diagnosis {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Finding {
-    /// Name of the check, like `clock`, or `map/SERVICES` for one of several objects. Stable.
+    /// Name of the check, like `clock`, or `selfProbe/connect4` for one of several objects. Stable.
     pub id: String,
     /// How bad it is.
     pub severity: Severity,

@@ -29,9 +29,19 @@ fn only(facts: &AgentFacts) -> (String, Severity, String) {
     one
 }
 
+fn probe(hook: &str, state: &str, reason: &str) -> HookProbe {
+    HookProbe {
+        hook: hook.into(),
+        state: state.into(),
+        reason: reason.into(),
+        last_success_unix_seconds: None,
+    }
+}
+
 #[test]
 fn nothing_is_wrong_with_a_healthy_agent() {
     let facts = AgentFacts {
+        probes: vec![probe("connect4", "works", "")],
         programs: vec![HookPrograms {
             hook: "connect4".into(),
             programs: Some(vec![own()]),
@@ -45,6 +55,7 @@ fn nothing_is_wrong_with_a_healthy_agent() {
         ids,
         [
             "programs",
+            "selfProbe/connect4",
             "kernelFeatures",
             "map/SERVICES",
             "mapLayout",
@@ -60,6 +71,35 @@ fn programs_that_are_not_attached_are_an_error() {
         ..well()
     };
     assert_eq!(only(&facts).1, Severity::Error);
+}
+
+#[test]
+fn hook_that_does_not_serve_is_an_error_and_one_without_a_probe_a_warning() {
+    let facts = AgentFacts {
+        probes: vec![
+            probe("connect4", "fails", "192.0.0.8:7 is not translated"),
+            probe("connect6", "unknown", "no IPv6"),
+        ],
+        ..well()
+    };
+    let what = |text: &str| text.to_owned();
+    assert_eq!(
+        wrong(&facts),
+        [
+            (
+                what("selfProbe/connect4"),
+                Severity::Error,
+                what(
+                    "connect4 does not serve processes in cgroup /sys/fs/cgroup: 192.0.0.8:7 is not translated"
+                )
+            ),
+            (
+                what("selfProbe/connect6"),
+                Severity::Warning,
+                what("connect6 cannot be probed: no IPv6")
+            ),
+        ]
+    );
 }
 
 fn own() -> Program {

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use schemars::{Schema, json_schema};
 
 use crate::{
-    model::{External, FrontendKind},
+    model::{External, FrontendKind, probe_address},
     source::{
         document::Value,
         field::{Field, all, expected},
@@ -91,6 +91,9 @@ fn unusable(address: IpAddr) -> Option<&'static str> {
         () if address.is_unspecified() => Some("the unspecified address"),
         () if address.is_multicast() => Some("a multicast address"),
         () if broadcast => Some("the broadcast address"),
+        () if probe_address::is_probe(address) => {
+            Some("an address at which the agent probes its own programs")
+        }
         () => None,
     }
 }

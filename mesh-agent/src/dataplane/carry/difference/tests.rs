@@ -138,4 +138,11 @@ fn neighbouring_cookies_count_in_the_halves_of_a_word() {
         [counted(0), counted(classes - 1), counted(classes)],
         [of(0, 1), of(last, 1 << 32), of(0, 1)]
     );
+    let sum = [counted(0), counted(1), uncounted(1), uncounted(0)]
+        .into_iter()
+        .fold(0_u64, |sum, request| match request {
+            Request::Add { row: 0, by, .. } => sum.wrapping_add(by),
+            other => panic!("{other:?}"),
+        });
+    assert_eq!(sum, 0);
 }
