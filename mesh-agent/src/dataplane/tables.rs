@@ -267,7 +267,7 @@ impl TableMap<u32, BackendRow> for Backends<'_> {
         self.0.take(&rows)
     }
 
-    fn dump(&self, _: &Tables, _: Capacity) -> Result<Table<u32, BackendRow>, Error> {
-        self.0.scan()
+    fn dump(&self, _: &Tables, capacity: Capacity) -> Result<Table<u32, BackendRow>, Error> {
+        self.0.scan(capacity.backends)
     }
 }
