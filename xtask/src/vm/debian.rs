@@ -31,16 +31,17 @@ pub fn kernel(directory: &Path, series: &str) -> anyhow::Result<Kernel> {
     let release = release(&package)
         .context("a kernel's package has its release in its name")?
         .to_owned();
-    let image = |files: PathBuf| files.join(format!("boot/vmlinuz-{release}"));
-    let mut found = image(lists.unpacked(directory, &package)?);
-    if !found.exists() {
-        // From 7.3 on, Debian has the image in a package of its own.
-        found = image(lists.unpacked(directory, &format!("linux-binary-{release}"))?);
+    let mut image = lists
+        .unpacked(directory, &package)?
+        .join(format!("boot/vmlinuz-{release}"));
+    if !image.exists() {
+        // From 7.3 on, Debian has the image in a package of its own, beside the modules.
+        image = lists
+            .unpacked(directory, &format!("linux-binary-{release}"))?
+            .join(format!("usr/lib/modules/{release}/vmlinuz"));
     }
-    Ok(Kernel {
-        release,
-        image: found,
-    })
+    anyhow::ensure!(image.exists(), "package {package} has no kernel image");
+    Ok(Kernel { release, image })
 }
 
 /// The one program of the machine that is not under test.
