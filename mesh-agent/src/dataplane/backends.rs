@@ -1,11 +1,7 @@
 //! The map BACKENDS. One half of each row is written by the agent, the other by the kernel
 //! programs.
 
-use std::{
-    collections::BTreeSet,
-    num::NonZeroUsize,
-    ptr::{self, NonNull},
-};
+use std::{collections::BTreeSet, num::NonZeroUsize, ptr::NonNull};
 
 use bytemuck::Zeroable as _;
 use mesh_common::{
@@ -46,9 +42,7 @@ impl BackendMap<'_> {
         for page in
             rows.chunk_by(|(one, _), (other, _)| one / ROWS_PER_PAGE == other / ROWS_PER_PAGE)
         {
-            let mapped = self
-                .map(page[0].0 / ROWS_PER_PAGE)
-                .map_err(|error| (done, error))?;
+            let mapped = self.map_page(page[0].0).map_err(|error| (done, error))?;
             page.iter()
                 .for_each(|(index, row)| mapped.patch(index % ROWS_PER_PAGE, row));
             done += page.len();
@@ -59,20 +53,18 @@ impl BackendMap<'_> {
     /// Ends what clients agreed on about these backends.
     pub(super) fn lift(&self, indexes: &[u32]) -> Result<(), Error> {
         indexes.iter().try_for_each(|index| {
-            self.map(index / ROWS_PER_PAGE)?.lift(index % ROWS_PER_PAGE);
+            self.map_page(*index)?.lift(index % ROWS_PER_PAGE);
             Ok(())
         })
     }
 
-    /// Returns the rows below `end` that are not free.
-    pub(super) fn scan(&self, end: u32) -> Result<Table<u32, BackendRow>, Error> {
-        let rows = self
-            .0
-            .scan()?
-            .into_iter()
-            .map(|(index, entry)| (index, entry.row));
-        Ok(rows
-            .filter(|(index, row)| *index < end && row.state != backend_state::FREE)
+    /// Returns the rows that are not free, of a map with this capacity. Reads mapped memory, which is
+    /// many times faster than system calls: most rows are free.
+    pub(super) fn scan(&self, capacity: u32) -> Result<Table<u32, BackendRow>, Error> {
+        let mapped = self.map(0, capacity)?;
+        Ok((0..capacity)
+            .map(|index| (index, mapped.row(index)))
+            .filter(|(_, row)| row.state != backend_state::FREE)
             .collect())
     }
 
@@ -127,15 +119,21 @@ impl BackendMap<'_> {
         Ok(held)
     }
 
-    fn map(&self, page: u32) -> Result<Page, Error> {
-        let length = NonZeroUsize::new(PAGE).expect("a page is not empty");
-        let offset = i64::from(page) * PAGE as i64;
+    /// Maps the page that has a row.
+    fn map_page(&self, index: u32) -> Result<Mapped, Error> {
+        self.map(index - index % ROWS_PER_PAGE, ROWS_PER_PAGE)
+    }
+
+    /// Maps rows from the first one of a page on. The last page of the map is whole.
+    fn map(&self, start: u32, rows: u32) -> Result<Mapped, Error> {
+        let length = (rows as usize * size_of::<BackendEntry>()).next_multiple_of(PAGE);
+        let offset = i64::from(start / ROWS_PER_PAGE) * PAGE as i64;
         let protection = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
         // SAFETY: a new mapping of a descriptor that is open.
         let mapped = unsafe {
             mmap(
                 None,
-                length,
+                NonZeroUsize::new(length).expect("a map has rows"),
                 protection,
                 MapFlags::MAP_SHARED,
                 self.0.fd(),
@@ -143,41 +141,58 @@ impl BackendMap<'_> {
             )
         };
         mapped
-            .map(|address| Page(address.cast()))
+            .map(|address| Mapped {
+                start: address.cast(),
+                rows,
+                length,
+            })
             .map_err(|errno| self.0.error("map rows", errno.into()))
     }
 }
 
-/// A page of rows in memory.
-struct Page(NonNull<BackendEntry>);
+/// Rows in memory, the first at the start of a page.
+struct Mapped {
+    start: NonNull<BackendEntry>,
+    rows: u32,
+    /// Bytes, whole pages.
+    length: usize,
+}
 
-impl Page {
+impl Mapped {
+    fn entry(&self, at: u32) -> *mut BackendEntry {
+        assert!(at < self.rows, "a mapped row");
+        // SAFETY: within the mapping, which lasts as long as we live.
+        unsafe { self.start.as_ptr().add(at as usize) }
+    }
+
+    /// Returns what the agent wrote. Nothing else writes this half.
+    fn row(&self, at: u32) -> BackendRow {
+        // SAFETY: a mapped row.
+        unsafe { (&raw const (*self.entry(at)).row).read_volatile() }
+    }
+
     fn patch(&self, at: u32, row: &BackendRow) {
-        assert!(at < ROWS_PER_PAGE, "a row of this page");
-        // SAFETY: within the page, which is mapped until this is dropped. Programs read these words,
-        // each whole, at any time; so each is written whole.
+        // SAFETY: a mapped row. Programs read these words, each whole, at any time; so each is written
+        // whole.
         unsafe {
-            let to = ptr::addr_of_mut!((*self.0.as_ptr().add(at as usize)).row);
-            ptr::addr_of_mut!((*to).weight).write_volatile(row.weight);
-            ptr::addr_of_mut!((*to).drain_seconds).write_volatile(row.drain_seconds);
-            ptr::addr_of_mut!((*to).state).write_volatile(row.state);
+            let to = &raw mut (*self.entry(at)).row;
+            (&raw mut (*to).weight).write_volatile(row.weight);
+            (&raw mut (*to).drain_seconds).write_volatile(row.drain_seconds);
+            (&raw mut (*to).state).write_volatile(row.state);
         }
     }
-}
 
-impl Page {
     fn lift(&self, at: u32) {
-        assert!(at < ROWS_PER_PAGE, "a row of this page");
-        // SAFETY: within the page, which is mapped until this is dropped. Programs change the words
-        // beside the row, which are atomic here, too.
-        evidence::lift(unsafe { &*self.0.as_ptr().add(at as usize).cast::<Backend>() });
+        // SAFETY: a mapped row. Programs change the words beside the agent's half, which are atomic
+        // here, too.
+        evidence::lift(unsafe { &*self.entry(at).cast::<Backend>() });
     }
 }
 
-impl Drop for Page {
+impl Drop for Mapped {
     fn drop(&mut self) {
         // SAFETY: mapped by us, and nothing else has the address. It cannot fail for a whole
         // mapping.
-        _ = unsafe { munmap(self.0.cast(), PAGE) };
+        _ = unsafe { munmap(self.start.cast(), self.length) };
     }
 }

@@ -52,7 +52,7 @@ fn functions(program: &[bpf_insn]) -> BTreeMap<usize, Function> {
 }
 
 /// Returns the first instruction of the function that an instruction calls.
-fn called(at: usize, call: &bpf_insn) -> usize {
+pub(super) fn called(at: usize, call: &bpf_insn) -> usize {
     let distance = isize::try_from(call.imm).expect("programs are short");
     (at + 1)
         .checked_add_signed(distance)

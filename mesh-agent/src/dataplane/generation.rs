@@ -30,6 +30,8 @@ pub(super) struct Generation {
     pub(super) earlier: Option<Earlier>,
     /// Version of the layout of those maps.
     pub(super) replaced_version: Option<u32>,
+    /// Whether the maps start empty: this agent creates them, and there are none to carry over.
+    pub(super) is_fresh: bool,
 }
 
 impl Generation {
@@ -40,6 +42,7 @@ impl Generation {
         let others = pins.all_maps().into_iter().filter(|other| *other != name);
         let look = |other: String| Earlier::look(&pins.path().join(other), capacity, cpus);
         let earlier = others.filter_map(look).max_by_key(Earlier::version);
+        let is_fresh = earlier.is_none() && !pins.has_maps(&name);
         pins.remove_filling()?;
         let home = pins.path().join(&name);
         let directory = pins.maps(if is_new { FILLING } else { &name })?;
@@ -53,6 +56,7 @@ impl Generation {
             home,
             replaced_version: earlier.as_ref().map(Earlier::version),
             earlier,
+            is_fresh,
         })
     }
 

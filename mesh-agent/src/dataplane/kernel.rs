@@ -288,6 +288,10 @@ impl Dataplane for Kernel {
     }
 
     fn busy(&self) -> Result<BTreeSet<u32>, Error> {
+        if self.generation.is_fresh && self.links.is_empty() {
+            // No program has counted yet. Reading all rows would delay the first attachment.
+            return Ok(BTreeSet::new());
+        }
         let loads = self
             .maps
             .of(maps::LOAD)

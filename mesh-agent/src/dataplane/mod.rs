@@ -20,6 +20,8 @@ pub mod link;
 mod link_repair;
 #[cfg(test)]
 mod back_edges;
+#[cfg(test)]
+mod call_paths;
 mod maps;
 #[cfg(test)]
 mod no_log;

@@ -4,14 +4,14 @@ use std::{fs, time::Duration};
 
 use mesh_tests::{Node, machine};
 
-/// Longest time of an optimised agent.
+/// Longest time of an optimised agent. It took 278 to 295 ms at real-time priority on two processors.
 const LONGEST: Duration = Duration::from_millis(300);
 /// The same in an emulated machine.
 const LONGEST_EMULATED: Duration = Duration::from_secs(5);
 /// Other load of the machine slows one start, not all.
 const STARTS: usize = 3;
 /// The test fails above this multiple: other load may also last.
-const TOLERANCE: u32 = 3;
+const TOLERANCE: u32 = 2;
 
 #[test]
 fn the_programs_are_attached_soon_after_the_start() {

@@ -3,6 +3,7 @@
 
 use std::process::Command;
 
+use mesh_core::api::types::{Diagnosis, Severity};
 use mesh_tests::{
     Node,
     client::protocol::counts,
@@ -13,11 +14,22 @@ use mesh_tests::{
 
 const MISSING: &str = "MESH_TEST_MISSING_FEATURES";
 
+/// Starts an agent on a kernel that lacks a feature. Where the running kernel has it, the agent
+/// treats it as missing.
+fn start_without(feature: &str) -> Node {
+    let node = Node::start();
+    if !node.status().kernel_features.is_empty() {
+        return node;
+    }
+    drop(node);
+    Node::setup()
+        .wrapped(&format!("env {MISSING}={feature}"))
+        .start()
+}
+
 #[test]
-fn without_bpf_set_retval_refusals_are_eperm_and_status_says_so() {
-    let node = Node::setup()
-        .wrapped(&format!("env {MISSING}=bpf_set_retval"))
-        .start();
+fn without_bpf_set_retval_refusals_are_eperm_and_status_and_doctor_say_so() {
+    let node = start_without("bpf_set_retval");
     let a = node.server("a");
     let cart = service("shop/cart").address("10.96.0.10").tcp(80).udp(53);
     let mut client = node.client();
@@ -52,6 +64,16 @@ fn without_bpf_set_retval_refusals_are_eperm_and_status_says_so() {
         "{page}"
     );
     assert!(node.log().contains(line), "{}", node.log());
+    let diagnosis = node.meshctl("doctor -o json").stdout;
+    let diagnosis: Diagnosis =
+        serde_json::from_str(&diagnosis).unwrap_or_else(|error| panic!("{error}: {diagnosis}"));
+    let features: Vec<_> = diagnosis
+        .findings
+        .iter()
+        .filter(|finding| finding.id == "kernelFeatures")
+        .map(|finding| (finding.severity, finding.what.as_str()))
+        .collect();
+    assert_eq!(features, [(Severity::Warning, line)], "{diagnosis:#?}");
 }
 
 #[test]

@@ -31,16 +31,25 @@ pub fn kernel(directory: &Path, series: &str) -> anyhow::Result<Kernel> {
     let release = release(&package)
         .context("a kernel's package has its release in its name")?
         .to_owned();
-    let image = |files: PathBuf| files.join(format!("boot/vmlinuz-{release}"));
-    let mut found = image(lists.unpacked(directory, &package)?);
-    if !found.exists() {
-        // From 7.3 on, Debian has the image in a package of its own.
-        found = image(lists.unpacked(directory, &format!("linux-binary-{release}"))?);
-    }
-    Ok(Kernel {
-        release,
-        image: found,
-    })
+    let own = format!("linux-binary-{release}");
+    // From 6.19 on, Debian has the image in a package of its own.
+    let image = match image_in(&lists.unpacked(directory, &package)?, &release) {
+        Some(image) => image,
+        None => image_in(&lists.unpacked(directory, &own)?, &release)
+            .with_context(|| format!("neither {package} nor {own} has a kernel image"))?,
+    };
+    Ok(Kernel { release, image })
+}
+
+/// Returns the kernel image among the files of a package: beside the modules from 7.2 on.
+fn image_in(files: &Path, release: &str) -> Option<PathBuf> {
+    [
+        format!("boot/vmlinuz-{release}"),
+        format!("usr/lib/modules/{release}/vmlinuz"),
+    ]
+    .map(|image| files.join(image))
+    .into_iter()
+    .find(|image| image.exists())
 }
 
 /// Returns the shell of the machine.

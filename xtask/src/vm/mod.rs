@@ -30,12 +30,16 @@ use crate::{
 /// Kernels, and the tests to run on them.
 #[derive(Args)]
 pub struct Options {
-    /// Series of a kernel that Debian or Ubuntu has, like 5.15; may be given several times
+    /// Series of a kernel that Debian or Ubuntu has, like 5.15; may be given several times; `all` for
+    /// those of docs/operations.md
     #[arg(long = "kernel", value_name = "SERIES", default_values = ["6.1", "6.12"])]
     kernels: Vec<String>,
     /// Kernel tests to run there, by a part of their names, instead of the smoke test
     tests: Vec<String>,
 }
+
+/// Series that `--kernel all` boots, of those that Debian and Ubuntu have.
+const ALL: [&str; 8] = ["5.10", "5.15", "6.1", "6.5", "6.8", "6.12", "6.18", "7.3"];
 
 /// The smoke test: all programs are accepted; a connect to a service reaches its endpoint or is
 /// refused, over IPv4 and IPv6, TCP and UDP; uninstalling leaves nothing.
@@ -50,7 +54,7 @@ const SMOKE: &[&str] = &[
 /// The same for kernels before 5.16, on which refusals are EPERM and verified instructions are not counted.
 const SMOKE_WITHOUT_SET_RETVAL: &[&str] = &[
     "attach_time::the_programs_are_attached_soon_after_the_start",
-    "kernel_features::without_bpf_set_retval_refusals_are_eperm_and_status_says_so",
+    "kernel_features::without_bpf_set_retval_refusals_are_eperm_and_status_and_doctor_say_so",
     "behaviours::dual_stack::b12_a_udp_socket_connected_elsewhere_shows_its_real_peer",
     "uninstall::uninstall_leaves_no_link_no_program_no_map_and_no_pin",
 ];
@@ -76,10 +80,9 @@ pub fn vm(options: &Options) -> anyhow::Result<()> {
     let directory = workspace::target().join("vm");
     fs::create_dir_all(&directory).with_context(|| directory.display().to_string())?;
     let busybox = debian::busybox(&directory)?;
-    let kernels = options
-        .kernels
-        .iter()
-        .map(|series| Ok((series.as_str(), debian::kernel(&directory, series)?)))
+    let kernels = series(&options.kernels)
+        .into_iter()
+        .map(|series| Ok((series, debian::kernel(&directory, series)?)))
         .collect::<anyhow::Result<Vec<_>>>()?;
     let programs = build()?;
     let run = |(series, kernel): &(&str, Kernel)| {
@@ -105,14 +108,25 @@ pub fn vm(options: &Options) -> anyhow::Result<()> {
             1
         }
     };
-    let mut results = options.kernels.iter().zip(&reports);
-    match results.find(|(series, report)| !report.is_good(enough(series))) {
+    let mut results = kernels.iter().zip(&reports);
+    match results.find(|((series, _), report)| !report.is_good(enough(series))) {
         Some((_, report)) => bail!(
             "Linux {}: a test failed or did not run; what it said is above",
             report.kernel
         ),
         None => Ok(()),
     }
+}
+
+/// Returns the series that are asked for.
+fn series(asked: &[String]) -> Vec<&str> {
+    asked
+        .iter()
+        .flat_map(|series| match series.as_str() {
+            "all" => ALL.to_vec(),
+            series => vec![series],
+        })
+        .collect()
 }
 
 /// Returns the arguments of the test binary.
@@ -170,6 +184,12 @@ mod tests {
             ),
             None
         );
+    }
+
+    #[test]
+    fn all_stands_for_every_series_that_was_booted() {
+        assert_eq!(series(&["all".into()]), ALL);
+        assert_eq!(series(&["6.1".into(), "7.2".into()]), ["6.1", "7.2"]);
     }
 
     #[test]
