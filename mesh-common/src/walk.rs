@@ -326,9 +326,9 @@ pub(crate) fn walk<K: Walk>(kernel: &K, service: &ServiceRow, walk: &mut Progres
 
 /// Goes on until `go` returns false, or `times` times, a multiple of four. Returns the last answer.
 ///
-/// The verifier follows every iteration: four calls in one iteration have fewer instructions than
-/// four iterations. More calls in a row multiply the paths of calls, for each of which Linux 7.3
-/// analyses a function anew.
+/// The verifier follows every iteration. Four calls in one iteration have fewer instructions than four
+/// iterations. More calls multiply the call paths, for each of which Linux 7.3 analyses a function
+/// anew.
 #[inline(always)]
 fn repeat(times: u32, mut go: impl FnMut() -> bool) -> bool {
     for _ in 0..times / 4 {

@@ -58,11 +58,11 @@ impl BackendMap<'_> {
         })
     }
 
-    /// Returns the rows that are not free, of a map with this capacity. Reads mapped memory, which is
-    /// many times faster than system calls: most rows are free.
-    pub(super) fn scan(&self, capacity: u32) -> Result<Table<u32, BackendRow>, Error> {
-        let mapped = self.map(0, capacity)?;
-        Ok((0..capacity)
+    /// Returns the rows below `end` that are not free. Reads mapped memory, which is many times faster
+    /// than system calls: most rows are free.
+    pub(super) fn scan(&self, end: u32) -> Result<Table<u32, BackendRow>, Error> {
+        let mapped = self.map(0, end)?;
+        Ok((0..end)
             .map(|index| (index, mapped.row(index)))
             .filter(|(_, row)| row.state != backend_state::FREE)
             .collect())
@@ -161,7 +161,7 @@ struct Mapped {
 impl Mapped {
     fn entry(&self, at: u32) -> *mut BackendEntry {
         assert!(at < self.rows, "a mapped row");
-        // SAFETY: within the mapping, which lasts as long as we live.
+        // SAFETY: within the mapping, which lasts until this is dropped.
         unsafe { self.start.as_ptr().add(at as usize) }
     }
 
@@ -191,7 +191,7 @@ impl Mapped {
 
 impl Drop for Mapped {
     fn drop(&mut self) {
-        // SAFETY: mapped by us, and nothing else has the address. It cannot fail for a whole
+        // SAFETY: mapped here, and nothing else has the address. It cannot fail for a whole
         // mapping.
         _ = unsafe { munmap(self.start.cast(), self.length) };
     }
