@@ -20,7 +20,7 @@ const MAX_COPIED: usize = 100_000;
 /// Most values of a document, without elements that are no longer needed: enough for a service with
 /// as many endpoints as the maps have rows by default, and for any object of a Kubernetes API
 /// server. Each takes about 100 bytes until the document is read.
-const MAX_NODES: usize = 1 << 20;
+const MAX_NODES: usize = 800_000;
 
 /// A list or mapping that is still open.
 struct Open<'a> {
@@ -214,7 +214,7 @@ impl<'a> Builder<'a> {
     /// Adds a node without children to the open list or mapping, and returns its index.
     fn leaf(&mut self, value: Value<'a>, line: u32) -> Result<u32, &'static str> {
         if self.document.nodes.len() == MAX_NODES {
-            return Err("one object or document holds more than 1048576 values");
+            return Err("one object or document holds more than 800000 values");
         }
         let id = self.next_id();
         let (parent, step, line) = match self.open.last_mut() {
