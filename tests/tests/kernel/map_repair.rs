@@ -6,6 +6,7 @@ use std::{collections::BTreeMap, time::Duration};
 use aya::maps::{Array, HashMap, Map, MapData};
 use bytemuck::cast;
 use mesh_common::abi::{BackendEntry, BackendRow, FrontendKey, ServiceRow, maps};
+use mesh_core::model::probe_address;
 use mesh_tests::{Node, Server, client::protocol::counts, node::SETTLE, pinned, service, wait};
 
 /// The compare period given to the agent, and the time a repair takes.
@@ -43,11 +44,13 @@ impl Services {
         Self(map.try_into().expect("SERVICES is a hash of these sizes"))
     }
 
+    /// Returns the rows of services. The agent's own probe writes its rows itself.
     fn rows(&self) -> BTreeMap<FrontendKey, ServiceRow> {
         self.0
             .iter()
             .flatten()
-            .map(|(key, row)| (cast(key), cast(row)))
+            .map(|(key, row)| (cast::<_, FrontendKey>(key), cast(row)))
+            .filter(|(key, _)| !probe_address::is_probe(key.addr.into()))
             .collect()
     }
 
