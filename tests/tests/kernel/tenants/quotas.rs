@@ -219,7 +219,7 @@ fn a_client_with_many_namespaces_has_its_share_of_bindings() {
 
 #[test]
 fn rows_of_sockets_that_ended_without_a_hook_are_gone_within_seconds() {
-    let (node, attacker) = node("30s");
+    let (node, attacker) = node("3s");
     let server = serve(&node, &["limits: {maxConnections: 1000}"]);
     let mut busy = Client::start(&attacker);
     if busy.try_socket(Transport::Mptcp, "0.0.0.0:0").is_err() {
