@@ -144,14 +144,10 @@ pub fn build_agent() -> anyhow::Result<()> {
 /// that dependencies are built once. `profile` is the option that names the profile.
 pub fn optimised(arguments: &[&str], profile: &str) -> Command {
     let triple = workspace::triple();
-    let flags = format!(
-        "CARGO_TARGET_{}_RUSTFLAGS",
-        triple.to_uppercase().replace('-', "_")
-    );
+    // Not in the environment: tests that call cargo would inherit it.
+    let flags = format!(r#"target.{triple}.rustflags=["-Ctarget-feature=+crt-static"]"#);
     let mut cargo = cargo(arguments);
-    cargo
-        .args([profile, "dist", "--target", &triple])
-        .env(flags, "-C target-feature=+crt-static");
+    cargo.args([profile, "dist", "--target", &triple, "--config", &flags]);
     cargo
 }
 
