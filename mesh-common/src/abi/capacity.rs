@@ -72,3 +72,15 @@ impl Capacity {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::abi::maps;
+
+    /// COOKIE_FILTER has two classes of cookies in each row.
+    #[test]
+    fn a_client_at_its_quota_costs_at_most_half_of_the_other_sockets_a_lookup() {
+        assert!(Capacity::DEFAULT.sockets_per_client <= maps::COOKIE_FILTER.capacity());
+    }
+}
