@@ -4,7 +4,7 @@ use std::{fs, time::Duration};
 
 use mesh_tests::{Node, machine};
 
-/// Longest time of an optimised agent. It took 278 to 295 ms at real-time priority on two processors.
+/// Longest time of an optimised agent. The best of three starts took 285 ms on two processors.
 const LONGEST: Duration = Duration::from_millis(300);
 /// The same in an emulated machine.
 const LONGEST_EMULATED: Duration = Duration::from_secs(5);
