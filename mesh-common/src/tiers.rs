@@ -49,7 +49,7 @@ impl Tier {
         Some(Self {
             base,
             count,
-            flags: more * service_flags::TIERS,
+            flags: more.wrapping_mul(service_flags::TIERS),
         })
     }
 
