@@ -1,6 +1,7 @@
 //! Quotas: one client cannot use up the maps that all clients share.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use aya::maps::{Array, HashMap, Map};
 use bytemuck::cast;
@@ -29,6 +30,10 @@ const UDP: &str = "10.96.0.10:53";
 /// Rows that a client may have, and the number that it tries to have.
 const SHARE: u32 = 16;
 const MANY: u32 = 200;
+
+/// A row is suspected, settled and deleted, each after two sweeps. Sweeps are ten times their duration
+/// apart, at least a second.
+const SWEPT: Duration = Duration::from_secs(60);
 
 /// A node with 64 rows for sockets, of which a client may have a quarter; and the attacker's
 /// cgroup.
@@ -243,7 +248,7 @@ fn rows_of_sockets_that_ended_without_a_hook_are_gone_within_seconds() {
         busy.close(socket);
     }
     expect_others_served(&node);
-    wait::until_equal("its rows to be gone", PATIENCE, &[0; 4], || {
+    wait::until_equal("its rows to be gone", SWEPT, &[0; 4], || {
         has(&node, &attacker)
     });
     assert_eq!(rows(&node, &attacker), 0);
