@@ -35,6 +35,9 @@ pub enum Failure {
     Wrong(Box<types::Wrong>),
     #[error("{0}")]
     Read(String),
+    /// The command succeeded. Only the service, which the answer shows, cannot be read.
+    #[error("the change is in force, but the service cannot be read after it: {0}")]
+    InForce(Box<Self>),
     #[error(transparent)]
     Refused(#[from] Refusal),
     #[error(transparent)]
@@ -67,7 +70,9 @@ impl Failure {
             Self::Refused(Refusal::NotLoaded | Refusal::Failed(_)) => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
-            Self::Read(_) | Self::Stopped(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Read(_) | Self::InForce(_) | Self::Stopped(_) => {
+                StatusCode::INTERNAL_SERVER_ERROR
+            }
         }
     }
 }

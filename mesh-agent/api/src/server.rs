@@ -163,7 +163,9 @@ async fn change_endpoint(
     let warning = reader
         .read(move |view| view.change_endpoint(service, endpoint, change, options.force))
         .await??;
-    let Json(service) = self::service(State(reader), Ok(Path((namespace, name)))).await?;
+    let Json(service) = self::service(State(reader), Ok(Path((namespace, name))))
+        .await
+        .map_err(|failure| Failure::InForce(Box::new(failure)))?;
     Ok(Json(types::CommandResult { service, warning }))
 }
 

@@ -72,6 +72,24 @@ async fn failed_read_is_an_error_of_the_agent() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn failed_read_after_a_change_says_that_the_change_is_in_force() {
+    let fake = ailing();
+    let commands = Arc::clone(&fake.commands);
+    let agent = served(fake);
+    let drain = "POST /v1/services/shop/cart/endpoints/10.0.0.1:8080/drain";
+    let (code, body) = raw(&agent, &format!("{drain} HTTP/1.1\r\nhost: a\r\n\r\n"));
+    assert_eq!(code, "HTTP/1.1 500 Internal Server Error");
+    assert_eq!(
+        body,
+        r#"{"error":"the change is in force, but the service cannot be read after it: map SERVICES: cannot read row 7: gone"}"#
+    );
+    assert_eq!(
+        *commands.lock().unwrap(),
+        ["shop/cart 10.0.0.1:8080 draining"]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn wrong_requests_are_answered_in_json() {
     let agent = served(healthy());
     let answer = |request: &str| raw(&agent, &format!("{request} HTTP/1.1\r\nhost: a\r\n\r\n"));
