@@ -1,14 +1,14 @@
 //! The pure parts by themselves: text to services, services to tables, tables to operations.
 //! `cargo bench -p mesh-files`
 
-use std::{fmt::Write as _, fs, net::Ipv4Addr, sync::Arc, time::Duration};
+use std::{fmt::Write as _, fs, net::Ipv4Addr, ops::Range, sync::Arc, time::Duration};
 
 use divan::Bencher;
 use mesh_core::{
     desired::{Base, Capacity, Earlier, Tables, World, compile, plan::diff},
     model::{Balance, HashKey, Update},
 };
-use mesh_files::dir;
+use mesh_files::dir::{self, DirectoryReader};
 use tempfile::TempDir;
 
 const CAPACITY: Capacity = Capacity {
@@ -35,9 +35,23 @@ fn main() {
 
 /// A directory with one file of `services` services; dropped with it.
 fn directory(services: u32, endpoints: u32) -> TempDir {
+    let directory = tempfile::tempdir().expect("room for a directory");
+    write(&directory, 0, text(0..services, endpoints));
+    directory
+}
+
+fn write(directory: &TempDir, number: u32, text: String) {
+    let path = directory.path().join(format!("{number}.yaml"));
+    let new = path.with_extension("new");
+    fs::write(&new, text).expect("room for a file");
+    fs::rename(&new, &path).expect("the directory is writable");
+}
+
+/// Returns a file with these services.
+fn text(services: Range<u32>, endpoints: u32) -> String {
     let address = |first, number: u32| Ipv4Addr::from(u32::from(first) + number);
     let mut text = String::from("services:\n");
-    for service in 0..services {
+    for service in services {
         let vip = address(Ipv4Addr::new(10, 96, 0, 1), service);
         _ = writeln!(
             text,
@@ -52,9 +66,7 @@ fn directory(services: u32, endpoints: u32) -> TempDir {
             );
         }
     }
-    let directory = tempfile::tempdir().expect("room for a directory");
-    fs::write(directory.path().join("services.yaml"), text).expect("room for a file");
-    directory
+    text
 }
 
 fn read(directory: &TempDir) -> Update {
@@ -94,6 +106,30 @@ fn changed(world: &World) -> World {
 fn read_yaml(bencher: Bencher<'_, '_>, services: u32) {
     let directory = directory(services, 10);
     bencher.bench(|| read(&directory));
+}
+
+/// 10,000 services in this number of files, after an endpoint at the end of the first file changed.
+#[divan::bench(args = [1, 100])]
+fn read_one_change(bencher: Bencher<'_, '_>, files: u32) {
+    let (directory, services) = (tempfile::tempdir().expect("room for a directory"), 10_000);
+    let a_file = services / files;
+    for number in 0..files {
+        write(
+            &directory,
+            number,
+            text(number * a_file..(number + 1) * a_file, 10),
+        );
+    }
+    let mut reader = DirectoryReader::new([directory.path().to_path_buf()], false);
+    reader.read();
+    let mut weight = 0;
+    bencher
+        .with_inputs(|| {
+            weight += 1;
+            let last = format!("  - {{address: 10.127.0.1, port: 8080, weight: {weight}}}\n");
+            write(&directory, 0, text(0..a_file, 10) + &last);
+        })
+        .bench_local_values(|()| reader.read());
 }
 
 /// Tables where there were none.

@@ -204,8 +204,11 @@ impl<D: Dataplane> Owner<D> {
         let vips = self.allocate(&mut services, certain, &mut update);
         let kept = uncertain::addresses(&vips, self.addresses.remembered(), certain);
         self.problems.addresses = self.addresses.remember(&kept);
-        let of_pool = |service: &Service| vips.get(&service.name).cloned().unwrap_or_default();
-        nested_services::leave_out(&mut services, of_pool, |_, _| None).tell(&mut update);
+        if !vips.is_empty() {
+            let of_pool = |service: &Service| vips.get(&service.name).cloned().unwrap_or_default();
+            let all = nested_services::suspects(None, &services);
+            nested_services::leave_out(&mut services, all, of_pool, |_, _| None).tell(&mut update);
+        }
         let cut = self.quotas.cut(&mut services, self.dataplane.capacity());
         self.is_cut = !cut.errors.is_empty();
         cut.tell(&mut update);

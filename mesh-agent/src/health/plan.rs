@@ -58,7 +58,7 @@ pub fn plan(world: &World) -> Plan {
     let checks = world
         .services
         .values()
-        .filter_map(|it| Some((&**it, it.traffic.health.as_ref()?)));
+        .filter_map(|it| Some((&**it, it.traffic.health.as_deref()?)));
     let checked: Vec<Checked<'_>> = checks
         .map(|(service, check)| plan.allow(world, service, check))
         .collect();

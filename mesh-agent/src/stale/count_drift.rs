@@ -132,7 +132,7 @@ struct Sums {
 }
 
 impl CountSamples<'_> {
-    /// Returns by how much each count is too high at least; negative if it is too low.
+    /// Returns by how much each count that is wrong is too high at least; negative if it is too low.
     fn wrong(&self, is_tcp: impl Fn(u32) -> bool) -> BTreeMap<Counter, i64> {
         let Sums {
             backends,
@@ -141,6 +141,12 @@ impl CountSamples<'_> {
         } = self.sums();
         let mut opened: BTreeMap<u32, u64> = BTreeMap::new();
         let mut wrong = BTreeMap::new();
+        // Right counts take no room: there are two for each backend.
+        let mut add = |counter, difference| {
+            if difference != 0 {
+                wrong.insert(counter, difference);
+            }
+        };
         for (index, looks) in (0_u32..).zip(self.backends()) {
             let [first, before, after] = looks;
             let same = first.row.generation == after.row.generation
@@ -159,11 +165,11 @@ impl CountSamples<'_> {
                 continue;
             }
             let counts = |of: fn(u64) -> u64| (of(before.load.live), of(after.load.live));
-            wrong.insert(
+            add(
                 Counter::Live(index),
                 surely_wrong(counts(live), rows.live, new),
             );
-            wrong.insert(
+            add(
                 Counter::Connecting(index),
                 surely_wrong(counts(connecting), rows.connecting, new),
             );
@@ -174,20 +180,21 @@ impl CountSamples<'_> {
             if let Some(&new) = opened.get(&id).filter(|_| is_tcp(id)) {
                 let rows = services.get(&id).copied().unwrap_or_default();
                 let counts = (live(before.connections), live(after.connections));
-                wrong.insert(Counter::Service(id), surely_wrong(counts, rows, new));
+                add(Counter::Service(id), surely_wrong(counts, rows, new));
             }
         }
         for (of, (&before, &after)) in both(&self.before.shares, &self.after.shares) {
             if let Some(&new) = opened.get(&of.service) {
                 let rows = shares.get(&of).copied().unwrap_or_default();
-                wrong.insert(
+                add(
                     Counter::Share(of),
                     surely_wrong((live(before), live(after)), rows, new),
                 );
             }
         }
-        wrong.extend(quotas::wrong(self));
-        wrong.retain(|_, wrong| *wrong != 0);
+        for (counter, difference) in quotas::wrong(self) {
+            add(counter, difference);
+        }
         wrong
     }
 

@@ -72,8 +72,8 @@ pub fn with(mut service: Service, endpoints: &[(&str, u32)]) -> Service {
 }
 
 /// A TCP check, which keeps endpoints when all fail.
-pub fn check() -> HealthCheck {
-    HealthCheck {
+pub fn check() -> Box<HealthCheck> {
+    Box::new(HealthCheck {
         probe: Probe::Tcp,
         port: None,
         interval: Duration::from_secs(5),
@@ -82,7 +82,7 @@ pub fn check() -> HealthCheck {
         rise: NonZeroU32::MIN,
         fall: NonZeroU32::MIN,
         allow_empty: false,
-    }
+    })
 }
 
 /// Has the checks of these endpoints fail, and of no others. Services without a check get one that
@@ -96,9 +96,11 @@ pub fn fail(world: &mut World, endpoints: impl IntoIterator<Item = Target>) {
             continue;
         };
         let mut service = Service::clone(service);
-        service.traffic.health.get_or_insert(HealthCheck {
-            allow_empty: true,
-            ..check()
+        service.traffic.health.get_or_insert_with(|| {
+            Box::new(HealthCheck {
+                allow_empty: true,
+                ..*check()
+            })
         });
         world.services.insert(name, Arc::new(service));
     }

@@ -105,39 +105,12 @@ impl Quotas {
 
     /// Whether the tables are within the quotas.
     pub fn hold(self, tables: &Tables, capacity: Capacity) -> bool {
-        let Self {
-            service_percent,
-            namespace_percent,
-        } = self;
-        let least = service_percent.min(namespace_percent);
-        // The sum of all rows is an upper bound for each service and namespace.
-        if RowCounts::of(tables).beyond(capacity, least).is_none() {
-            return true;
-        }
-        let (mut services, mut namespaces) = (
-            HashMap::<&str, RowCounts>::new(),
-            HashMap::<&str, RowCounts>::new(),
-        );
-        for (id, rows) in by_id(tables) {
-            // A name is `namespace/name:port/PROTOCOL`.
-            let service = tables.names.get(&id).and_then(|name| name.rsplit_once(':'));
-            let Some((service, _)) = service else {
-                continue;
-            };
-            let namespace = service
-                .split_once('/')
-                .map_or(service, |(namespace, _)| namespace);
-            for (rows_of, key) in [(&mut services, service), (&mut namespaces, namespace)] {
-                let all = rows_of.entry(key).or_default();
-                *all = all.plus(rows);
-            }
-        }
-        services
-            .values()
-            .all(|rows| rows.beyond(capacity, service_percent).is_none())
-            && namespaces
-                .values()
-                .all(|rows| rows.beyond(capacity, namespace_percent).is_none())
+        // A name is `namespace/name:port/PROTOCOL`.
+        is_within(self.service_percent, tables, capacity, |name| {
+            name.rsplit_once(':').map(|(service, _)| service)
+        }) && is_within(self.namespace_percent, tables, capacity, |name| {
+            name.split_once('/').map(|(namespace, _)| namespace)
+        })
     }
 
     /// Cuts each service down to the endpoints that its quota allows, and reports the services that
@@ -194,9 +167,33 @@ fn cut(service: &Service, mut most: usize) -> Service {
     rest
 }
 
+/// Whether no service, or no namespace, has more than this percentage of the rows; `of` returns which
+/// one a name belongs to.
+fn is_within(
+    percent: u8,
+    tables: &Tables,
+    capacity: Capacity,
+    of: impl Fn(&str) -> Option<&str>,
+) -> bool {
+    // The sum of all rows is an upper bound.
+    if RowCounts::of(tables).beyond(capacity, percent).is_none() {
+        return true;
+    }
+    let mut all: HashMap<&str, RowCounts> = HashMap::new();
+    let by_id = by_id(tables);
+    for (id, name) in tables.names.iter() {
+        if let (Some(of), Some(rows)) = (of(name), by_id.get(*id as usize)) {
+            let sum = all.entry(of).or_default();
+            *sum = sum.plus(*rows);
+        }
+    }
+    all.values()
+        .all(|rows| rows.beyond(capacity, percent).is_none())
+}
+
 /// Returns the row counts by service id. Front ends that lead to the same endpoints share their
 /// slots.
-fn by_id(tables: &Tables) -> impl Iterator<Item = (u32, RowCounts)> {
+fn by_id(tables: &Tables) -> Vec<RowCounts> {
     let ids = tables
         .names
         .keys()
@@ -220,7 +217,7 @@ fn by_id(tables: &Tables) -> impl Iterator<Item = (u32, RowCounts)> {
             rows.backends += 1;
         }
     }
-    (0..).zip(all)
+    all
 }
 
 #[cfg(test)]

@@ -2,7 +2,10 @@
 //! service could take over the cloud's metadata address, localhost or any address of the Internet
 //! for all programs of the node (CVE-2020-8554).
 
-use std::{net::IpAddr, ops::RangeInclusive};
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    ops::RangeInclusive,
+};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
@@ -162,23 +165,26 @@ fn allowed_by(address: IpAddr) -> String {
 /// Returns the protected ranges that contain the address. Unspecified, multicast and broadcast
 /// addresses are rejected when parsed.
 fn reserved(address: IpAddr) -> impl Iterator<Item = (IpNet, &'static str)> {
-    let v4 = |a, b, length| IpNet::V4(Ipv4Net::new_assert([a, b, 0, 0].into(), length));
-    let v6 = |first, last, length| {
-        IpNet::V6(Ipv6Net::new_assert(
-            [first, 0, 0, 0, 0, 0, 0, last].into(),
-            length,
-        ))
-    };
-    let ranges = [
-        (v4(127, 0, 8), "a loopback address"),
-        (v6(0, 1, 128), "a loopback address"),
-        (v4(169, 254, 16), "link-local, like the metadata of clouds"),
-        (v6(0xfe80, 0, 10), "link-local"),
-        (v4(0, 0, 8), "of this host (0.0.0.0/8)"),
-    ];
-    ranges
-        .into_iter()
-        .filter(move |(range, _)| range.contains(&address))
+    let ranges = RESERVED.iter().copied();
+    ranges.filter(move |(range, _)| range.contains(&address))
+}
+
+/// Protected ranges.
+const RESERVED: [(IpNet, &str); 5] = [
+    (v4(127, 0, 8), "a loopback address"),
+    (v6(0, 1, 128), "a loopback address"),
+    (v4(169, 254, 16), "link-local, like the metadata of clouds"),
+    (v6(0xfe80, 0, 10), "link-local"),
+    (v4(0, 0, 8), "of this host (0.0.0.0/8)"),
+];
+
+const fn v4(a: u8, b: u8, length: u8) -> IpNet {
+    IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(a, b, 0, 0), length))
+}
+
+const fn v6(first: u16, last: u16, length: u8) -> IpNet {
+    let address = Ipv6Addr::new(first, 0, 0, 0, 0, 0, 0, last);
+    IpNet::V6(Ipv6Net::new_assert(address, length))
 }
 
 /// Returns what an address of a protected range is, unless a network within that range allows it.

@@ -21,7 +21,7 @@ pub struct Endpoint {
     /// Name of its node, if known.
     pub node: Option<Arc<str>>,
     /// Further nodes: several EndpointSlices may list the endpoint, each with another node.
-    pub other_nodes: Arc<[Arc<str>]>,
+    pub other_nodes: Option<Arc<Vec<Arc<str>>>>,
     /// Location.
     pub locality: Locality,
     /// Nodes and zones whose connects should go here, if its EndpointSlice has hints.
@@ -41,7 +41,7 @@ impl Endpoint {
             weight: 1,
             condition: Condition::Ready,
             node: None,
-            other_nodes: Arc::default(),
+            other_nodes: None,
             locality: Locality::default(),
             hints: None,
             capacity: 1,
@@ -53,7 +53,7 @@ impl Endpoint {
     pub fn is_on(&self, node: &str) -> bool {
         self.node
             .iter()
-            .chain(&*self.other_nodes)
+            .chain(self.other_nodes.iter().flat_map(|nodes| nodes.iter()))
             .any(|name| **name == *node)
     }
 

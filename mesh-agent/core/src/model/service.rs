@@ -56,8 +56,8 @@ pub struct Traffic {
     pub slow_start: Option<SlowStart>,
     /// Ramp of draining endpoints; none if absent.
     pub drain: Option<Drain>,
-    /// Health check; none if absent.
-    pub health: Option<HealthCheck>,
+    /// Health check; none if absent. Most services have none, so it takes no room in them.
+    pub health: Option<Box<HealthCheck>>,
     /// Origin of the health check.
     pub health_origin: CheckOrigin,
 }

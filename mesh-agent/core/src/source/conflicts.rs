@@ -24,20 +24,28 @@ pub struct Claims<'a> {
     absent: FrontendOwners,
 }
 
-impl<'a> Claims<'a> {
-    /// Creates an empty set of claims with capacity for `services` services of one front end each.
-    pub fn with_room(services: usize) -> Self {
-        let (names, frontends) = (
-            HashMap::with_capacity(services),
-            HashMap::with_capacity(services),
-        );
-        Self {
-            names,
-            frontends,
-            ..Self::default()
-        }
+/// Service names and front ends alone, which show at a low cost that nothing conflicts.
+#[derive(Default)]
+pub struct Taken<'a> {
+    names: HashSet<&'a ServiceName>,
+    frontends: HashSet<FrontendAddress>,
+}
+
+impl<'a> Taken<'a> {
+    /// Takes what a service asks for. Returns false if some of it is taken.
+    pub fn take(&mut self, service: &'a Service) -> bool {
+        self.names.insert(&service.name)
+            && frontends(service).all(|frontend| self.frontends.insert(frontend))
     }
 
+    /// Whether nothing that a service asks for is taken.
+    pub fn leaves(&self, service: &Service) -> bool {
+        !self.names.contains(&service.name)
+            && !frontends(service).any(|frontend| self.frontends.contains(&frontend))
+    }
+}
+
+impl<'a> Claims<'a> {
     /// Creates an empty set of claims in which the front ends of `absent` services cannot be
     /// claimed.
     pub fn withholding(absent: FrontendOwners) -> Self {

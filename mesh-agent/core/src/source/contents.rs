@@ -1,6 +1,6 @@
 //! Objects of one file.
 
-use std::{mem, sync::Arc};
+use std::{iter, mem, sync::Arc};
 
 use crate::{
     model::{LeftOut, Service, ServiceName, ServicePort},
@@ -34,6 +34,17 @@ impl Contents {
         }
     }
 
+    /// Shares the native services that an earlier version of the file has as well. A copy of each
+    /// would take memory, and comparisons with it would take time. A service at another place is
+    /// not found; in most cases it is on another line, and thus differs.
+    pub fn share(&mut self, earlier: &Self) {
+        for (service, earlier) in self.services.iter_mut().zip(&earlier.services) {
+            if service == earlier {
+                *service = Arc::clone(earlier);
+            }
+        }
+    }
+
     /// Adds the objects of another part of the file.
     pub fn append(&mut self, other: Self) {
         let Self {
@@ -49,8 +60,9 @@ impl Contents {
         self.manifests.append_notes(mem::take(&mut manifests));
     }
 
-    /// Returns the name of every service that is mentioned.
-    pub fn names(&self) -> impl Iterator<Item = &ServiceName> {
+    /// Returns the name of every service that is mentioned, without those that another version of
+    /// the file [shares](Self::share).
+    pub fn names_unlike<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = &'a ServiceName> {
         let Manifests {
             services,
             slices,
@@ -58,7 +70,11 @@ impl Contents {
             notes: _,
             more_notes: _,
         } = &self.manifests;
-        let native = self.services.iter().map(|service| &service.name);
+        let others = other.services.iter().map(Some).chain(iter::repeat(None));
+        let native = self.services.iter().zip(others);
+        let native = native
+            .filter(|(service, other)| other.is_none_or(|other| !Arc::ptr_eq(service, other)))
+            .map(|(service, _)| &service.name);
         let left_out = self.left_out.iter().chain(left_out).map(|(name, _)| name);
         let declared = services.iter().map(|declared| &declared.service.name);
         native

@@ -150,7 +150,9 @@ impl ServiceForm {
             .convert(LocalityPolicy::default(), |it| it.model(get("locality")));
         let slow_start = take(&mut self.slow_start).convert(None, |it| it.model().map(Some));
         let drain = take(&mut self.drain).convert(None, |it| it.model().map(Some));
-        let health = take(&mut self.health).convert(None, |it| it.model(get("health")).map(Some));
+        let health = take(&mut self.health).convert(None, |it| {
+            it.model(get("health")).map(|check| Some(Box::new(check)))
+        });
         Some(Traffic {
             balance: balance?,
             outlier: outlier?,

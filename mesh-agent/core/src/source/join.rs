@@ -198,7 +198,8 @@ fn add_places(known: &mut Endpoint, listed: &SliceEndpoint) {
         match &known.node {
             None => known.node = Some(Arc::clone(node)),
             Some(_) => {
-                known.other_nodes = known.other_nodes.iter().chain([node]).cloned().collect();
+                let nodes = known.other_nodes.get_or_insert_default();
+                Arc::make_mut(nodes).push(Arc::clone(node));
             }
         }
     }

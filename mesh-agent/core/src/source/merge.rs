@@ -135,7 +135,8 @@ fn assign_addresses(
     let addresses = |service: &Service| service.addresses.given().to_vec();
     let slice =
         |service: &Service, endpoint: &Endpoint| slices.listing(&service.name, endpoint).cloned();
-    nested_services::leave_out(&mut update.services, addresses, slice).tell(update);
+    let suspects = nested_services::suspects(holdings.before.as_ref(), &update.services);
+    nested_services::leave_out(&mut update.services, suspects, addresses, slice).tell(update);
 }
 
 /// Adds the services of all parts to an update.

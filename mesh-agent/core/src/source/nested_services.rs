@@ -5,37 +5,43 @@
 //! External addresses (`externalIPs`, load balancers) are not checked, because hosts may have them.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     net::{IpAddr, SocketAddr},
     sync::Arc,
 };
 
-use super::frontend_owners::FrontendOwners;
+use super::frontend_owners::{FrontendOwners, L4Address};
 use crate::model::{
-    Addresses, Admission, ConfigError, Effect, Endpoint, Origin, Protocol, Refused, Service,
-    ServiceName, ServicePort, Services,
+    Addresses, Admission, ConfigError, Effect, Endpoint, Origin, Refused, Service, ServiceName,
+    ServicePort, Services,
 };
 
 /// Services by address, port and protocol.
-type ServicesByAddress = HashMap<(IpAddr, u16, Protocol), Arc<Service>>;
+type ServicesByAddress = HashMap<L4Address, Arc<Service>>;
+
+/// Few services are less than one in this many: their endpoints take less memory than the addresses
+/// of all services.
+const FEW: usize = 16;
 
 /// Leaves out the endpoints that are among the `addresses` of a service, and says of each which
-/// service that is. `slice` knows where the slice is that lists an endpoint.
+/// service that is. `slice` knows where the slice is that lists an endpoint. Only `suspects` are
+/// checked.
 pub fn leave_out(
     services: &mut Services,
+    suspects: Vec<Arc<Service>>,
     addresses: impl Fn(&Service) -> Vec<IpAddr>,
     slice: impl Fn(&Service, &Endpoint) -> Option<Origin>,
 ) -> Refused {
-    let places = places(services, addresses);
+    let places = places(services, &suspects, addresses);
     let crosses = |port: &ServicePort| {
         port.endpoints
             .iter()
             .any(|it| is_at(&places, port, it).is_some())
     };
-    let wrong = services
-        .values()
+    let wrong = suspects
+        .into_iter()
         .filter(|it| !places.is_empty() && it.ports.iter().any(crosses));
-    let wrong: Vec<Arc<Service>> = wrong.cloned().collect();
+    let wrong: Vec<Arc<Service>> = wrong.collect();
     let mut refused = Refused::default();
     for service in wrong {
         let mut rest = Service::clone(&service);
@@ -62,12 +68,30 @@ pub fn leave_out(
     refused
 }
 
-/// Whether any service claims an address that it did not have before.
+/// Whether any service claims an address or port that it did not have before.
 pub fn claim_anew(before: &Services, after: &Services) -> bool {
     before.differences(after).any(|(_, old, new)| {
         let had = |address: &IpAddr| old.is_some_and(|old| old.addresses.given().contains(address));
-        new.is_some_and(|new| !new.addresses.given().iter().all(had))
+        let had_port = |port: &ServicePort| {
+            let mut ports = old.into_iter().flat_map(|old| &old.ports);
+            ports.any(|it| (it.port, it.protocol) == (port.port, port.protocol))
+        };
+        new.is_some_and(|new| {
+            !new.addresses.given().iter().all(had) || !new.ports.iter().all(had_port)
+        })
     })
+}
+
+/// Returns the services whose endpoints may be at an address of a service: those that differ from
+/// the result of the last check, or all when there is a new address.
+pub fn suspects(last: Option<&Services>, services: &Services) -> Vec<Arc<Service>> {
+    match last {
+        Some(last) if !claim_anew(last, services) => {
+            let differences = last.differences(services);
+            differences.filter_map(|(_, _, new)| new.cloned()).collect()
+        }
+        _ => services.values().cloned().collect(),
+    }
 }
 
 /// Refuses newly claimed service addresses at which another service already had an endpoint: the
@@ -145,17 +169,35 @@ fn endpoint_of(
     still.map(|(_, name)| name.clone())
 }
 
-fn places(services: &Services, addresses: impl Fn(&Service) -> Vec<IpAddr>) -> ServicesByAddress {
-    let mut places = ServicesByAddress::with_capacity(services.len());
+/// Returns the services by their addresses. Where few services are suspects, only the addresses of
+/// their endpoints are taken.
+fn places(
+    services: &Services,
+    suspects: &[Arc<Service>],
+    addresses: impl Fn(&Service) -> Vec<IpAddr>,
+) -> ServicesByAddress {
+    let is_few = suspects.len() < services.len() / FEW;
+    let wanted: Option<HashSet<L4Address>> =
+        is_few.then(|| suspects.iter().flat_map(|it| endpoints(it)).collect());
+    let room = if is_few { 0 } else { services.len() };
+    let mut places = ServicesByAddress::with_capacity(room);
     for service in services.values() {
         for address in addresses(service) {
             let ports = service.ports.iter();
-            places.extend(
-                ports.map(|port| ((address, port.port, port.protocol), Arc::clone(service))),
-            );
+            let all = ports.map(|port| (address, port.port, port.protocol));
+            let wanted = all.filter(|it| wanted.as_ref().is_none_or(|all| all.contains(it)));
+            places.extend(wanted.map(|place| (place, Arc::clone(service))));
         }
     }
     places
+}
+
+/// Returns the addresses of all endpoints.
+fn endpoints(service: &Service) -> impl Iterator<Item = L4Address> {
+    service.ports.iter().flat_map(|port| {
+        let endpoints = port.endpoints.iter();
+        endpoints.map(|it| (it.address, it.port, port.protocol))
+    })
 }
 
 /// Returns the service whose address the endpoint is.

@@ -208,7 +208,7 @@ fn check<'a>(service: &'a Service, port: &ServicePort) -> Option<&'a HealthCheck
     service
         .traffic
         .health
-        .as_ref()
+        .as_deref()
         .filter(|_| port.protocol == Protocol::Tcp)
 }
 

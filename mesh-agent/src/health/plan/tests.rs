@@ -14,10 +14,10 @@ fn checked(name: &str, endpoints: u16, interval: Duration) -> Service {
         .map(|address| (address.as_str(), 1))
         .collect();
     let mut service = fixture::with(fixture::fixed(name, "10.96.0.1"), &endpoints);
-    service.traffic.health = Some(HealthCheck {
+    service.traffic.health = Some(Box::new(HealthCheck {
         interval,
         ..check(Probe::Tcp)
-    });
+    }));
     service.traffic.health_origin = CheckOrigin {
         line: 7,
         field: "services[0].health".into(),

@@ -27,10 +27,10 @@ fn service(name: &str, number: u8, endpoints: u32, interval: Duration) -> Servic
     service.ports[0].endpoints = (1..=endpoints)
         .map(|host| Endpoint::new(address(host).into(), 80))
         .collect();
-    service.traffic.health = Some(HealthCheck {
+    service.traffic.health = Some(Box::new(HealthCheck {
         interval,
         ..check(Probe::Tcp)
-    });
+    }));
     service
 }
 

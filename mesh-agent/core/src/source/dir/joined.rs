@@ -3,18 +3,12 @@
 
 use std::{
     collections::{BTreeMap, HashSet},
-    path::PathBuf,
     sync::Arc,
 };
 
 use crate::{
     model::{ServiceName, Services},
-    source::{
-        Definitions, Source,
-        contents::Contents,
-        file_version::{Version, Versions},
-        join::join,
-    },
+    source::{Definitions, Source, contents::Contents, file_version::Versions, join::join},
 };
 
 /// The services of each source from these versions of files.
@@ -37,11 +31,7 @@ impl Joined {
             let mut definitions = join(&files, &source, touched.as_ref());
             let before = last.and_then(|last| last.services.get(&source));
             if let (Some(touched), Some(before)) = (&touched, before) {
-                let mut services = before.clone();
-                touched.iter().for_each(|name| _ = services.remove(name));
-                let changed = definitions.services.iter();
-                services.extend(changed.map(|(name, it)| (name.clone(), Arc::clone(it))));
-                definitions.services = services;
+                definitions.services = replaced(before, touched, &definitions.services);
             }
             joined.insert(source, definitions);
         }
@@ -53,19 +43,38 @@ impl Joined {
     }
 }
 
-/// Returns the services that are named in files that changed.
+/// Returns the services with the `touched` ones as they are in `joined`. A service that is the same
+/// keeps its row, so that the tables share it.
+fn replaced(before: &Services, touched: &HashSet<ServiceName>, joined: &Services) -> Services {
+    let mut services = before.clone();
+    for name in touched {
+        match joined.get(name) {
+            Some(new) if services.get(name) == Some(new) => {}
+            Some(new) => _ = services.insert(name.clone(), Arc::clone(new)),
+            None => _ = services.remove(name),
+        }
+    }
+    services
+}
+
+/// Returns the services that are named in files that changed, and are not the same in both versions.
 fn touched(before: &Versions, after: &Versions) -> HashSet<ServiceName> {
-    let other = |from: &Versions, path: &PathBuf, file: &Arc<Version>| {
-        !from.get(path).is_some_and(|it| Arc::ptr_eq(it, file))
-    };
-    let gone = before
-        .iter()
-        .filter(|(path, file)| other(after, path, file));
-    let new = after
-        .iter()
-        .filter(|(path, file)| other(before, path, file));
-    gone.chain(new)
-        .flat_map(|(_, file)| file.contents.names())
-        .cloned()
-        .collect()
+    let none = Contents::default();
+    let names = differing(before, after, &none).chain(differing(after, before, &none));
+    names.cloned().collect()
+}
+
+/// Returns the services in files of `these` that differ in `others`.
+fn differing<'a>(
+    these: &'a Versions,
+    others: &'a Versions,
+    none: &'a Contents,
+) -> impl Iterator<Item = &'a ServiceName> {
+    these.iter().flat_map(move |(path, version)| {
+        let other = others.get(path);
+        let differs = other.is_none_or(|other| !Arc::ptr_eq(version, other));
+        let other = other.map_or(none, |other| &other.contents);
+        let names = differs.then(|| version.contents.names_unlike(other));
+        names.into_iter().flatten()
+    })
 }

@@ -32,8 +32,8 @@ impl LostEnd {
         let may_lack = latest.identity == good.identity && !has_end(text, before);
         let told_otherwise =
             latest.ends_wrong || !latest.broken.is_empty() || latest.says_nothing();
-        let same = (&latest.contents, &latest.wrong) == (&good.contents, &good.wrong);
-        if !may_lack || told_otherwise || same || good.is_useless() {
+        let same = || (&latest.contents, &latest.wrong) == (&good.contents, &good.wrong);
+        if !may_lack || told_otherwise || good.is_useless() || same() {
             return None;
         }
         let is_cut = before.ends_with(b"\n") && !text.ends_with(b"\n");

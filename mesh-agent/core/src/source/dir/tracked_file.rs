@@ -82,7 +82,11 @@ impl TrackedFile {
             .whole
             .as_ref()
             .and_then(|whole| LostEnd::of(&file, whole, now));
-        Arc::make_mut(&mut file.contents).mark(&self.source);
+        let contents = Arc::make_mut(&mut file.contents);
+        contents.mark(&self.source);
+        if let Some(accepted) = &self.accepted {
+            contents.share(&accepted.contents);
+        }
         self.latest = Some(Arc::new(file));
         self.changed = read;
         self.unreadable = None;

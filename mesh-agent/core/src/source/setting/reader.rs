@@ -147,8 +147,8 @@ impl<'de, I: Iterator<Item = Field<'de>>> SeqAccess<'de> for Elements<I> {
 struct Members<'de, I> {
     rest: I,
     known: Option<&'static [&'static str]>,
-    /// Which known members were read. The tree reports names that are given twice.
-    read: Vec<&'de str>,
+    /// Bits of the known members that were read. The tree reports names that are given twice.
+    read: u64,
     value: Option<Field<'de>>,
 }
 
@@ -157,7 +157,7 @@ impl<'de, I: Iterator<Item = Field<'de>>> Members<'de, I> {
         Self {
             rest,
             known,
-            read: Vec::new(),
+            read: 0,
             value: None,
         }
     }
@@ -165,9 +165,14 @@ impl<'de, I: Iterator<Item = Field<'de>>> Members<'de, I> {
     /// Whether to read a member.
     fn takes(&mut self, name: &'de str, field: Field<'de>) -> bool {
         let Some(known) = self.known else { return true };
-        let takes = known.contains(&name) && !field.is_absent() && !self.read.contains(&name);
+        let Some(position) = known.iter().position(|known| *known == name) else {
+            return false;
+        };
+        // No struct of settings has more than 64 fields.
+        let bit = 1 << position;
+        let takes = self.read & bit == 0 && !field.is_absent();
         if takes {
-            self.read.push(name);
+            self.read |= bit;
         }
         takes
     }

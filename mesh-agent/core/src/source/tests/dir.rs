@@ -230,6 +230,31 @@ fn unchanged_files_are_not_parsed_again() {
 }
 
 #[test]
+fn unchanged_services_of_an_edited_file_are_shared_with_the_version_before() {
+    let mut node = Node::new();
+    let text = |port| {
+        format!(
+            "services:\n- {{name: a, address: 10.96.0.1, ports: [{{port: 80}}]}}\n\
+             - {{name: b, address: 10.96.0.2, ports: [{{port: {port}}}]}}\n"
+        )
+    };
+    node.write("a.yaml", &text(80));
+    let before = node.read().services;
+    node.write("a.yaml", &text(81));
+    let after = node.read().services;
+    let changed: Vec<&str> = before
+        .differences(&after)
+        .map(|(name, ..)| &*name.name)
+        .collect();
+    assert_eq!(changed, ["b"]);
+    let same = before
+        .values()
+        .zip(after.values())
+        .map(|(before, after)| std::sync::Arc::ptr_eq(before, after));
+    assert_eq!(same.collect::<Vec<_>>(), [true, false]);
+}
+
+#[test]
 fn node_ports_and_external_addresses_belong_to_one_service() {
     let mut node = Node::new();
     let one = |name: &str, rest: &str, port: &str| {

@@ -12,7 +12,7 @@ use crate::{
 };
 
 fn health(text: &str) -> HealthCheck {
-    traffic(&format!("  health: {text}\n")).health.unwrap()
+    *traffic(&format!("  health: {text}\n")).health.unwrap()
 }
 
 fn http(text: &str) -> HttpProbe {

@@ -279,3 +279,56 @@ fn endpoints_in_service_networks_are_wrong() {
         [crossing("b.yaml:2", "10.96.0.7:80", ["b", "a"], "a.yaml:2")]
     );
 }
+
+#[test]
+fn endpoint_of_an_unchanged_service_is_wrong_once_a_service_has_its_port() {
+    let mut node = Node::new();
+    let a = native("a", "10.96.0.1", &["10.0.0.1", "10.96.0.2"]);
+    let b = native("b", "10.96.0.2", &["10.0.0.2"]);
+    node.write("a.yaml", &format!("services:\n{a}"));
+    let other_port = b.replace("port: 80", "port: 81");
+    node.write("b.yaml", &format!("services:\n{other_port}"));
+    assert_eq!(shown(&mut node).1, [""; 0]);
+    node.write("b.yaml", &format!("services:\n{b}"));
+    let crossing = crossing("a.yaml:2", "10.96.0.2:80", ["a", "b"], "b.yaml:2");
+    assert_eq!(shown(&mut node).1, [&*crossing]);
+    let c = native("c", "10.96.0.3", &["10.0.0.3"]);
+    node.write("c.yaml", &format!("services:\n{c}"));
+    assert_eq!(shown(&mut node).1, [&*crossing], "told again");
+    node.remove("b.yaml");
+    let (served, errors) = shown(&mut node);
+    assert_eq!(errors, [""; 0]);
+    assert_eq!(
+        served[0],
+        "default/a 10.96.0.1 80 80/TCP: 10.0.0.1:80 x1 ready, 10.96.0.2:80 x1 ready"
+    );
+}
+
+#[test]
+fn new_endpoint_at_a_service_address_is_wrong_among_many_services() {
+    let mut node = Node::new();
+    let many = (1..100).map(|number| {
+        native(
+            &format!("s{number}"),
+            &format!("10.96.1.{number}"),
+            &[&format!("10.0.1.{number}")],
+        )
+    });
+    node.write(
+        "a.yaml",
+        &format!("services:\n{}", many.collect::<String>()),
+    );
+    let b = |endpoint| native("b", "10.96.0.2", &["10.0.0.2", endpoint]);
+    node.write("b.yaml", &format!("services:\n{}", b("10.0.0.3")));
+    assert_eq!(shown(&mut node).1, [""; 0]);
+    node.write("b.yaml", &format!("services:\n{}", b("10.96.1.7")));
+    assert_eq!(
+        shown(&mut node).1,
+        [crossing(
+            "b.yaml:2",
+            "10.96.1.7:80",
+            ["b", "s7"],
+            "a.yaml:8"
+        )]
+    );
+}

@@ -157,7 +157,7 @@ fn everything() -> Traffic {
             beta: Ratio(0),
             tick: second * 5,
         }),
-        health: Some(HealthCheck {
+        health: Some(Box::new(HealthCheck {
             probe: Probe::Tcp,
             port: None,
             interval: second * 5,
@@ -166,7 +166,7 @@ fn everything() -> Traffic {
             rise: two,
             fall: three,
             allow_empty: false,
-        }),
+        })),
         health_origin: CheckOrigin::default(),
     }
 }

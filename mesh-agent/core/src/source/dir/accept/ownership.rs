@@ -12,7 +12,7 @@ use crate::{
     model::{ConfigError, Service},
     source::{
         Source,
-        conflicts::{Claims, asks_no_more},
+        conflicts::{Claims, Taken, asks_no_more},
         frontend_owners::FrontendOwners,
         object::{Item, Key},
     },
@@ -48,19 +48,22 @@ enum Strength {
     New,
 }
 
-/// Whether no two services conflict.
+/// Whether no two services conflict. Files whose versions are in force already agree.
 pub fn agree(choices: &[Choice<'_>]) -> bool {
-    let services = choices.iter().map(|choice| choice.services.len()).sum();
-    let mut claims: HashMap<&Source, Claims<'_>> = HashMap::new();
-    choices.iter().all(|choice| {
-        let claims = claims
-            .entry(&choice.tracked.source)
-            .or_insert_with(|| Claims::with_room(services));
-        choice
-            .services
-            .iter()
-            .all(|service| claims.claim_service(service).is_empty())
-    })
+    let (old, new): (Vec<_>, Vec<_>) = choices.iter().partition(|choice| choice.is_old());
+    let mut taken: HashMap<&Source, Taken<'_>> = HashMap::new();
+    let is_new = new.iter().all(|choice| {
+        let taken = taken.entry(&choice.tracked.source).or_default();
+        let mut services = choice.services.iter();
+        services.all(|service| taken.take(service))
+    });
+    is_new
+        && old.iter().all(|choice| {
+            let Some(taken) = taken.get(&choice.tracked.source) else {
+                return true;
+            };
+            choice.services.iter().all(|service| taken.leaves(service))
+        })
 }
 
 /// Returns the services that lost a conflict, with a service of higher precedence or with an owner
