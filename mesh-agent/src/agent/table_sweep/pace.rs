@@ -1,0 +1,113 @@
+//! Computes when the next sweep is due. Pure.
+
+use std::time::Duration;
+
+/// Time between two of the first sweeps while they find something: an agent that was killed while it
+/// switched programs leaves rows without sockets. Hooks end sooner.
+const AT_ONCE: Duration = Duration::from_millis(50);
+/// The number of these sweeps. A row is removed by the fourth, and a wrong count corrected by the
+/// second after that.
+const AT_ONCE_SWEEPS: u32 = 8;
+/// Time between two sweeps at the start, while a client has many rows, and after a sweep found a
+/// row without a socket.
+const SOON: Duration = Duration::from_secs(1);
+/// Sweeps with this interval after the start. Counts are corrected when two sweeps agree.
+const SOON_SWEEPS: u32 = 3;
+/// The interval is at least this many times the duration of a sweep, which bounds the processor time.
+const COST: u32 = 10;
+
+/// What a sweep found.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) struct Findings {
+    /// The table, or the quota of a client, is half full.
+    pub(super) is_pressed: bool,
+    /// A row has no socket.
+    pub(super) misses_sockets: bool,
+    /// A count differs from its rows.
+    pub(super) has_drift: bool,
+}
+
+/// Counts the sweeps since the programs were attached.
+#[derive(Default)]
+pub(super) struct Pace {
+    sweeps: u32,
+}
+
+impl Pace {
+    /// Returns the pause after a sweep that `took` this long. Without a reason it is the `longest`.
+    pub(super) fn pause(
+        &mut self,
+        findings: Findings,
+        took: Duration,
+        longest: Duration,
+    ) -> Duration {
+        self.sweeps = self.sweeps.saturating_add(1);
+        let Findings {
+            is_pressed,
+            misses_sockets,
+            has_drift,
+        } = findings;
+        if self.sweeps < AT_ONCE_SWEEPS && (misses_sockets || has_drift) {
+            return AT_ONCE.min(longest).max(took);
+        }
+        let is_soon = self.sweeps < SOON_SWEEPS || is_pressed || misses_sockets;
+        let pause = if is_soon { SOON } else { longest };
+        pause.min(longest).max(took * COST)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LONGEST: Duration = Duration::from_secs(30);
+    const NOTHING: Findings = Findings {
+        is_pressed: false,
+        misses_sockets: false,
+        has_drift: false,
+    };
+
+    /// Pauses after sweeps that all find this.
+    fn pauses<const N: usize>(findings: Findings, took: Duration) -> [Duration; N] {
+        let mut pace = Pace::default();
+        [(); N].map(|()| pace.pause(findings, took, LONGEST))
+    }
+
+    #[test]
+    fn first_sweeps_follow_at_once_while_they_find_something() {
+        let misses_sockets = Findings {
+            misses_sockets: true,
+            ..NOTHING
+        };
+        let has_drift = Findings {
+            has_drift: true,
+            ..NOTHING
+        };
+        let short = Duration::from_millis(1);
+        for (findings, later) in [(misses_sockets, SOON), (has_drift, LONGEST)] {
+            let pauses: [_; AT_ONCE_SWEEPS as usize + 1] = pauses(findings, short);
+            let (first, rest) = pauses.split_at(AT_ONCE_SWEEPS as usize - 1);
+            assert!(first.iter().all(|pause| *pause == AT_ONCE), "{first:?}");
+            assert_eq!(rest, [later; 2]);
+        }
+        let long = Duration::from_millis(200);
+        assert_eq!(
+            pauses(misses_sockets, long),
+            [long; 2],
+            "half of a processor"
+        );
+    }
+
+    #[test]
+    fn sweeps_that_find_nothing_are_seldom_after_the_start() {
+        let short = Duration::from_millis(1);
+        assert_eq!(pauses(NOTHING, short), [SOON, SOON, LONGEST, LONGEST]);
+        let is_pressed = Findings {
+            is_pressed: true,
+            ..NOTHING
+        };
+        assert_eq!(pauses(is_pressed, short), [SOON; 4]);
+        let long = Duration::from_millis(500);
+        assert_eq!(pauses(is_pressed, long), [long * COST; 4]);
+    }
+}
