@@ -10,7 +10,8 @@ use mesh_common::{
 
 use super::socket_scan::{ScanResult, SocketFate};
 
-/// Consecutive scans that must agree for each step.
+/// Consecutive scans that must agree before a socket is suspected, and before it is settled. A settled
+/// row only waits until no hook is using it.
 const SCANS: u8 = 2;
 
 /// Sockets that the last scans did not find, by cookie: the row, its state, and the number of
@@ -35,7 +36,7 @@ impl MissingSockets {
                 .get(&cookie)
                 .filter(|(known, known_fate, _)| (*known, *known_fate) == (row, fate));
             let scans = earlier.map_or(0, |(_, _, scans)| *scans) + 1;
-            if scans >= SCANS {
+            if is_settled || scans >= SCANS {
                 requests.push(next(row.state)(cookie));
             }
             self.0.insert(cookie, (row, fate, scans.min(SCANS)));
@@ -91,8 +92,8 @@ mod tests {
         let scans = [(); 2].map(|()| missing.take(&suspected, &searched(NETNS)));
         assert_eq!(scans, [vec![], vec![Request::Settle(ONE)]]);
         let settled = row(5, socket_state::SETTLED);
-        let scans = [(); 2].map(|()| missing.take(&settled, &searched(NETNS)));
-        assert_eq!(scans, [vec![], vec![Request::Forget(ONE)]]);
+        let scan = missing.take(&settled, &searched(NETNS));
+        assert_eq!(scan, [Request::Forget(ONE)]);
     }
 
     #[test]
