@@ -7,9 +7,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use aya::maps::{Array, HashMap, Map};
+use aya::maps::{Array, Map};
 use bytemuck::cast;
-use mesh_common::abi::{ClientRows, SocketRow, maps};
+use mesh_common::abi::{ClientRows, maps};
 use mesh_tests::{
     Client, Node, Server, binary,
     client::{Transport, protocol::counts},
@@ -19,6 +19,7 @@ use mesh_tests::{
 
 use crate::{
     kill_points::CAPACITIES,
+    socket_rows::count,
     traced::{End, Traced},
 };
 
@@ -36,14 +37,6 @@ const CONVERGED: Duration = if cfg!(debug_assertions) {
     SETTLE
 };
 
-/// Returns the number of rows of SOCKETS.
-fn rows(node: &Node) -> usize {
-    let sockets = Map::HashMap(pinned::map(&node.directories().pins, maps::SOCKETS.name));
-    let sockets: HashMap<_, u64, [u8; size_of::<SocketRow>()]> =
-        sockets.try_into().expect("rows of this size");
-    sockets.keys().flatten().count()
-}
-
 /// Returns the number of rows of SOCKETS, their sum in COOKIE_FILTER, and the rows of QUOTAS that
 /// count something.
 fn counted(node: &Node) -> (usize, u64, Vec<ClientRows>) {
@@ -59,7 +52,7 @@ fn counted(node: &Node) -> (usize, u64, Vec<ClientRows>) {
         quotas.try_into().expect("rows of this size");
     let used = quotas.iter().flatten().map(cast);
     let used = used.filter(|row: &ClientRows| *row != [0; 4]);
-    (rows(node), halves.sum(), used.collect())
+    (count(node, usize::MAX), halves.sum(), used.collect())
 }
 
 /// Connections to the endpoints of the TCP port.
@@ -97,9 +90,9 @@ fn expect_recorded(node: &Node, at: usize) {
 
 /// Starts an agent and kills it before the hook `at` is switched.
 fn kill_in_switch(node: &Node, flags: &str, at: usize) {
-    let traced = Traced::start(node, flags, |call| call == "BPF_LINK_UPDATE");
+    let traced = Traced::start(node, flags, "BPF_LINK_UPDATE");
     let end = traced.run(at, &AtomicBool::new(false));
-    assert_eq!(end, End::KilledAt("BPF_LINK_UPDATE"));
+    assert_eq!(end, End::Killed);
 }
 
 /// Kills an agent before the hook `at` is switched, and again its successor. Sockets that the maps of
@@ -161,7 +154,7 @@ fn sockets_that_ended_in_an_interrupted_switch_count_for_a_second_at_most() {
     node.next_agent(&binary::find("mesh-agent"), &new);
     let start = Instant::now();
     node.start_agent();
-    wait::until_equal("rows", PATIENCE, &0, || rows(&node));
+    wait::until_equal("rows", PATIENCE, &0, || count(&node, 1));
     let took = start.elapsed();
     expect_recorded(&node, 2);
     assert!(took < CONVERGED, "{took:?}");
