@@ -94,6 +94,8 @@ struct Scene {
     node: Node,
     client: Client,
     servers: [Server; 3],
+    /// Agents that were traced. Each has maps of other sizes than the one before.
+    traced: usize,
     /// Counters after the last start.
     counters: Vec<u64>,
     connects: u64,
@@ -113,6 +115,7 @@ impl Scene {
             counters: counters(&node),
             node,
             servers,
+            traced: 0,
             connects: 0,
             slowest: Duration::ZERO,
         }
@@ -123,7 +126,8 @@ impl Scene {
     fn kill_at(&mut self, kind: &'static str, number: usize) -> Option<(Duration, Duration)> {
         let node = &mut self.node;
         node.kill_agent();
-        let flags = CAPACITIES[number % 2];
+        let flags = CAPACITIES[self.traced % 2];
+        self.traced += 1;
         let load = self.client.tcp(VIP).again_and_again();
         let change = Change::start(node, manifest(&self.servers), 3);
         let end = Traced::start(node, flags, kind).run(number, &change.is_done);
