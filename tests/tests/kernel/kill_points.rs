@@ -35,7 +35,13 @@ pub const CAPACITIES: [&str; 2] = [
 ];
 
 /// What runs in CI: the calls that decide which programs and maps serve.
-const DECISIVE: [&str; 3] = ["BPF_LINK_CREATE", "BPF_LINK_UPDATE", "rename"];
+const DECISIVE: [&str; 5] = [
+    "BPF_LINK_CREATE",
+    "BPF_LINK_UPDATE",
+    "rename",
+    "unlink",
+    "rmdir",
+];
 /// Rows of the client, which has one connection at a time, and of the self-probe. Others belong to
 /// sockets that ended.
 const FEW: usize = 30;
@@ -99,8 +105,10 @@ struct Scene {
     /// Counters after the last start.
     counters: Vec<u64>,
     connects: u64,
-    /// From a start until changes are served and rows of ended sockets are removed.
+    /// Longest start of an agent until changes are served.
     slowest: Duration,
+    /// Longest start until rows of ended sockets are removed as well.
+    longest: Duration,
 }
 
 impl Scene {
@@ -118,6 +126,7 @@ impl Scene {
             traced: 0,
             connects: 0,
             slowest: Duration::ZERO,
+            longest: Duration::ZERO,
         }
     }
 
@@ -138,6 +147,7 @@ impl Scene {
         node.start_agent();
         let served = [&self.servers[0], &self.servers[1]];
         node.wait_until_served_within("shop/cart", &served, PATIENCE);
+        self.slowest = self.slowest.max(start.elapsed());
         wait::until("rows of open sockets alone", PATIENCE, || {
             count(node, FEW) < FEW
         });
@@ -150,7 +160,7 @@ impl Scene {
         let is_grown = before.iter().zip(&now).all(|(before, now)| before <= now);
         assert!(is_grown, "{at}: {before:?}, then {now:?}");
         self.counters = now;
-        self.slowest = self.slowest.max(took.0);
+        self.longest = self.longest.max(took.0);
         self.connects += report.total_answers();
         (end == End::Killed).then_some(took)
     }
@@ -195,12 +205,21 @@ fn agent_killed_at_any_decisive_call_leaves_a_node_that_serves() {
         .into_iter()
         .map(|kind| (kind, scene.kill_at_each(kind)))
         .collect();
-    let (sum, slowest) = (kills.values().sum::<usize>(), scene.slowest);
+    let sum: usize = kills.values().sum();
+    let Scene {
+        connects,
+        slowest,
+        longest,
+        ..
+    } = scene;
     println!(
-        "{sum} kills, {} connects, slowest start {slowest:?}: {kills:?}",
-        scene.connects
+        "{sum} kills, {connects} connects, served after {slowest:?} at most, converged after {longest:?}: {kills:?}"
     );
     assert!(sum > 0, "{kills:?}");
     // A build without optimisation takes longer to check the programs.
-    assert!(slowest < SETTLE || cfg!(debug_assertions), "{slowest:?}");
+    let is_fast = slowest < SETTLE && longest < 2 * SETTLE;
+    assert!(
+        is_fast || cfg!(debug_assertions),
+        "{slowest:?}, {longest:?}"
+    );
 }
