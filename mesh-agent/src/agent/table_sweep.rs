@@ -98,6 +98,7 @@ impl Sweep {
         Findings {
             is_pressed: self.is_pressed,
             misses_sockets: self.missing.has_some(),
+            has_suspects: self.missing.has_suspects(),
             has_drift: self.recount.has_some(),
         }
     }

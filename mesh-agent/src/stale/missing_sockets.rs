@@ -44,6 +44,13 @@ impl MissingSockets {
         requests
     }
 
+    /// Whether any missing socket was suspected before the last scan.
+    pub fn has_suspects(&self) -> bool {
+        const SUSPECT: u64 = socket_state::SUSPECTED | socket_state::SETTLED;
+        let mut rows = self.0.values();
+        rows.any(|(row, ..)| row.state & SUSPECT != 0)
+    }
+
     /// Whether any socket is missing, so that another scan is useful.
     pub fn has_some(&self) -> bool {
         !self.0.is_empty()
@@ -88,9 +95,11 @@ mod tests {
         let (mut missing, held) = (MissingSockets::default(), row(5, socket_state::HELD));
         let scans = [(); 2].map(|()| missing.take(&held, &searched(NETNS)));
         assert_eq!(scans, [vec![], vec![Request::Suspect(ONE)]]);
+        assert!(!missing.has_suspects());
         let suspected = row(5, socket_state::HELD | socket_state::SUSPECTED);
         let scans = [(); 2].map(|()| missing.take(&suspected, &searched(NETNS)));
         assert_eq!(scans, [vec![], vec![Request::Settle(ONE)]]);
+        assert!(missing.has_suspects());
         let settled = row(5, socket_state::SETTLED);
         let scan = missing.take(&settled, &searched(NETNS));
         assert_eq!(scan, [Request::Forget(ONE)]);

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-/// Time between two of the first sweeps while they find something: an agent that was killed while it
-/// switched programs leaves rows without sockets. Hooks end sooner.
+/// Shortest time between two of the first sweeps while they find suspects or drift: an agent that was
+/// killed while it switched programs leaves rows without sockets. Hooks end sooner.
 const AT_ONCE: Duration = Duration::from_millis(50);
 /// The number of these sweeps. A row is removed by the third, and a wrong count corrected by the
 /// second after that.
@@ -23,6 +23,8 @@ pub(super) struct Findings {
     pub(super) is_pressed: bool,
     /// A row has no socket.
     pub(super) misses_sockets: bool,
+    /// Such a row was suspected before, as all that a switch leaves are.
+    pub(super) has_suspects: bool,
     /// A count differs from its rows.
     pub(super) has_drift: bool,
 }
@@ -45,10 +47,11 @@ impl Pace {
         let Findings {
             is_pressed,
             misses_sockets,
+            has_suspects,
             has_drift,
         } = findings;
-        if self.sweeps < AT_ONCE_SWEEPS && (misses_sockets || has_drift) {
-            return AT_ONCE.min(longest);
+        if self.sweeps < AT_ONCE_SWEEPS && (has_suspects || has_drift) {
+            return AT_ONCE.min(longest).max(took);
         }
         let is_soon = self.sweeps < SOON_SWEEPS || is_pressed || misses_sockets;
         let pause = if is_soon { SOON } else { longest };
@@ -64,6 +67,7 @@ mod tests {
     const NOTHING: Findings = Findings {
         is_pressed: false,
         misses_sockets: false,
+        has_suspects: false,
         has_drift: false,
     };
 
@@ -75,8 +79,9 @@ mod tests {
 
     #[test]
     fn first_sweeps_follow_at_once_while_they_find_something() {
-        let misses_sockets = Findings {
+        let has_suspects = Findings {
             misses_sockets: true,
+            has_suspects: true,
             ..NOTHING
         };
         let has_drift = Findings {
@@ -84,7 +89,7 @@ mod tests {
             ..NOTHING
         };
         let short = Duration::from_millis(1);
-        for (findings, later) in [(misses_sockets, SOON), (has_drift, LONGEST)] {
+        for (findings, later) in [(has_suspects, SOON), (has_drift, LONGEST)] {
             let pauses: [_; AT_ONCE_SWEEPS as usize + 1] = pauses(findings, short);
             let (first, rest) = pauses.split_at(AT_ONCE_SWEEPS as usize - 1);
             assert!(first.iter().all(|pause| *pause == AT_ONCE), "{first:?}");
@@ -100,7 +105,13 @@ mod tests {
             is_pressed: true,
             ..NOTHING
         };
-        assert_eq!(pauses(is_pressed, short), [SOON; 4]);
+        let misses_sockets = Findings {
+            misses_sockets: true,
+            ..NOTHING
+        };
+        for findings in [is_pressed, misses_sockets] {
+            assert_eq!(pauses(findings, short), [SOON; 4]);
+        }
         let long = Duration::from_millis(500);
         assert_eq!(pauses(is_pressed, long), [long * COST; 4]);
     }
