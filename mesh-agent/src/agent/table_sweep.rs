@@ -99,7 +99,6 @@ impl Sweep {
             is_pressed: self.is_pressed,
             misses_sockets: self.missing.has_some(),
             has_suspects: self.missing.has_suspects(),
-            has_drift: self.recount.has_some(),
         }
     }
 

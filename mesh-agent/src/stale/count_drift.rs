@@ -82,11 +82,6 @@ impl CountDrift {
         }
         requests
     }
-
-    /// Whether any count was wrong, so that another comparison is useful.
-    pub fn has_some(&self) -> bool {
-        !self.0.is_empty()
-    }
 }
 
 /// Returns the smaller amount, or zero if the directions differ.

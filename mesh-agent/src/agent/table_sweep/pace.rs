@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-/// Shortest time between two of the first sweeps while they find suspects or drift: an agent that was
+/// Shortest time between two of the first sweeps while they find suspects: an agent that was
 /// killed while it switched programs leaves rows without sockets. Hooks end sooner.
 const AT_ONCE: Duration = Duration::from_millis(50);
-/// The number of these sweeps. A row is removed by the third, and a wrong count corrected by the
-/// second after that.
+/// The number of these sweeps. A row is removed by the third.
 const AT_ONCE_SWEEPS: u32 = 6;
 /// Time between two sweeps at the start, while a client has many rows, and after a sweep found a
 /// row without a socket.
@@ -25,8 +24,6 @@ pub(super) struct Findings {
     pub(super) misses_sockets: bool,
     /// Such a row was suspected before, as all that a switch leaves are.
     pub(super) has_suspects: bool,
-    /// A count differs from its rows.
-    pub(super) has_drift: bool,
 }
 
 /// Counts the sweeps since the programs were attached.
@@ -48,9 +45,8 @@ impl Pace {
             is_pressed,
             misses_sockets,
             has_suspects,
-            has_drift,
         } = findings;
-        if self.sweeps < AT_ONCE_SWEEPS && (has_suspects || has_drift) {
+        if self.sweeps < AT_ONCE_SWEEPS && has_suspects {
             return AT_ONCE.min(longest).max(took);
         }
         let is_soon = self.sweeps < SOON_SWEEPS || is_pressed || misses_sockets;
@@ -68,7 +64,6 @@ mod tests {
         is_pressed: false,
         misses_sockets: false,
         has_suspects: false,
-        has_drift: false,
     };
 
     /// Pauses after sweeps that all find this.
@@ -78,23 +73,17 @@ mod tests {
     }
 
     #[test]
-    fn first_sweeps_follow_at_once_while_they_find_something() {
+    fn first_sweeps_follow_at_once_while_they_find_suspects() {
         let has_suspects = Findings {
             misses_sockets: true,
             has_suspects: true,
             ..NOTHING
         };
-        let has_drift = Findings {
-            has_drift: true,
-            ..NOTHING
-        };
         let short = Duration::from_millis(1);
-        for (findings, later) in [(has_suspects, SOON), (has_drift, LONGEST)] {
-            let pauses: [_; AT_ONCE_SWEEPS as usize + 1] = pauses(findings, short);
-            let (first, rest) = pauses.split_at(AT_ONCE_SWEEPS as usize - 1);
-            assert!(first.iter().all(|pause| *pause == AT_ONCE), "{first:?}");
-            assert_eq!(rest, [later; 2]);
-        }
+        let pauses: [_; AT_ONCE_SWEEPS as usize + 1] = pauses(has_suspects, short);
+        let (first, rest) = pauses.split_at(AT_ONCE_SWEEPS as usize - 1);
+        assert!(first.iter().all(|pause| *pause == AT_ONCE), "{first:?}");
+        assert_eq!(rest, [SOON; 2]);
     }
 
     #[test]
