@@ -5,6 +5,8 @@
 //! git: revision ──archive──► target/upgrade/<revision> ──cargo──► earlier agent ─┐
 //! this workspace ──cargo──► present agent, tests ────────────────────────────────┴──► switches under load
 //! ```
+//!
+//! Both agents are built in one target directory with one profile, so that dependencies are built once.
 
 use std::{fs, path::PathBuf, process::Command};
 
@@ -35,13 +37,13 @@ pub fn upgrade(options: &Options) -> anyhow::Result<()> {
         options.switches.is_multiple_of(2),
         "--switches must be even"
     );
-    setup::ensure(setup::TEST)?;
+    setup::ensure(setup::UPGRADE)?;
     let from = options.from.clone();
     let revision = from.map_or_else(last_with_other_layout, Ok)?;
     let earlier = build(&revision)?;
-    cargo::build_all()?;
+    cargo::build_agent()?;
     let mut test = cargo::optimised(&["nextest", "run"], "--cargo-profile");
-    test.args(["--package", "mesh-tests"])
+    test.args(["--package", "mesh-tests", "--test", "kernel"])
         .args(["--run-ignored", "only", "--no-capture", "-E", TEST])
         .env("MESH_PREVIOUS_AGENT", earlier)
         .env("MESH_SWITCHES", options.switches.to_string());
@@ -69,43 +71,39 @@ fn version(text: &str) -> Option<&str> {
     text.lines().find_map(|line| line.strip_prefix(VERSION))
 }
 
-/// Builds the agent of a revision, in a directory of its own. Returns its program.
+/// Builds the agent of a revision, unless it is there. Returns its program.
 fn build(revision: &str) -> anyhow::Result<PathBuf> {
     let directory = workspace::target().join("upgrade").join(revision);
-    let sources = directory.join("sources");
-    if !sources.exists() {
-        fs::create_dir_all(&sources)?;
-        let archive = directory.join("sources.tar");
-        run::check(
-            git()
-                .arg("archive")
-                .arg("--output")
-                .arg(&archive)
-                .arg(revision),
-        )?;
-        run::check(
-            Command::new("tar")
-                .arg("-xf")
-                .arg(&archive)
-                .arg("-C")
-                .arg(&sources),
-        )?;
+    let agent = directory.join("mesh-agent");
+    if agent.exists() {
+        return Ok(agent);
     }
-    let mut build = Command::new("cargo");
+    let sources = directory.join("sources");
+    fs::create_dir_all(&sources)?;
+    let archive = directory.join("sources.tar");
+    let mut write = git();
+    run::check(
+        write
+            .args(["archive", "--output"])
+            .arg(&archive)
+            .arg(revision),
+    )?;
+    let mut extract = Command::new("tar");
+    run::check(extract.arg("-xf").arg(&archive).arg("-C").arg(&sources))?;
+    let mut build = cargo::optimised(&["build", "--package", "mesh-agent"], "--profile");
+    // The revision may not have this profile.
+    for setting in ["inherits=\"release\"", "debug=false", "strip=\"symbols\""] {
+        build.args(["--config".into(), format!("profile.dist.{setting}")]);
+    }
     build
         .current_dir(&sources)
-        .args([
-            "build",
-            "--release",
-            "--package",
-            "mesh-agent",
-            "--bin",
-            "mesh-agent",
-        ])
         .arg("--target-dir")
-        .arg(directory.join("target"));
+        .arg(workspace::target());
     run::check(&mut build)?;
-    Ok(directory.join("target/release/mesh-agent"))
+    // The agent of this workspace takes its place.
+    let built = workspace::built().join("mesh-agent");
+    fs::copy(&built, &agent).with_context(|| built.display().to_string())?;
+    Ok(agent)
 }
 
 fn git() -> Command {

@@ -149,7 +149,7 @@ pub async fn run(settings: Settings, preparation: Preparation) -> anyhow::Result
     });
     #[cfg(feature = "kernel-log")]
     life.spawn(kernel_log::run(&context, &mut owner.dataplane)?);
-    start_rooms(&context, view, listener, sockets).await?;
+    start_rooms(&context, view, listener, hooks.clone(), sockets).await?;
 
     let event_loop = EventLoop {
         started: started.at,
@@ -185,6 +185,7 @@ async fn start_rooms(
     context: &Context,
     view: Arc<AgentView>,
     listener: UnixListener,
+    hooks: watch::Receiver<Hooks>,
     sockets: Sockets,
 ) -> anyhow::Result<()> {
     let (settings, life) = (&context.settings, &context.life);
@@ -196,7 +197,7 @@ async fn start_rooms(
         life.spawn(metrics::serve(listener, token, view.clone(), stop()));
     }
     life.spawn(api::server::serve(listener, view, access, stop()));
-    life.spawn(table_sweep::run(context.clone(), sockets));
+    life.spawn(table_sweep::run(context.clone(), hooks, sockets));
     Ok(())
 }
 

@@ -2,7 +2,9 @@
 //! corrects counts that differ from the rows, and removes expired affinity.
 //!
 //! A sweep reads all rows, so the interval is long. It is one second while a client has many rows,
-//! so that rows are freed soon after a burst.
+//! so that rows are freed soon after a burst, and shorter after programs were attached.
+
+mod pace;
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -16,13 +18,15 @@ use mesh_common::{
     abi::{AffinityKey, AffinityRow, ShareKey, SocketRow, protocol, socket_state},
     occupancy, quota,
 };
-use tokio::{task::spawn_blocking, time::sleep};
+use tokio::{sync::watch, task::spawn_blocking, time::sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use self::pace::{Findings, Pace};
 use super::{
     clock::now,
     context::{Context, Life},
+    event_loop::Hooks,
     problem_log::ProblemLog,
 };
 use crate::{
@@ -33,19 +37,12 @@ use crate::{
     stale::{CountDrift, CountSamples, MissingSockets, ScanResult},
 };
 
-/// Time between two sweeps at the start, while a client has many rows, and after a sweep found a
-/// row without a socket.
-const SOON: Duration = Duration::from_secs(1);
-/// The interval is at least this many times the duration of a sweep, which bounds the processor time.
-const COST: u32 = 10;
 /// Time between the first and the second read of the counts, for connects that were decided and
 /// have not sent their SYN.
 const GRACE: Duration = Duration::from_millis(20);
-/// Sweeps with the short interval after the start. Counts are corrected when two sweeps agree.
-const AT_START: u32 = 3;
-
-/// Sweeps until `stop`.
-pub(super) async fn run(context: Context, sockets: Sockets) {
+/// Sweeps until `stop`. Starts over when the programs are attached: they may have rows of an earlier
+/// agent.
+pub(super) async fn run(context: Context, mut hooks: watch::Receiver<Hooks>, sockets: Sockets) {
     let Context {
         settings,
         namespaces,
@@ -55,7 +52,7 @@ pub(super) async fn run(context: Context, sockets: Sockets) {
     } = context;
     let sockets = Arc::new(sockets);
     let mut sweep = Sweep::new(&settings, namespaces);
-    let mut number = 0;
+    let mut pace = Pace::default();
     loop {
         let tables = Arc::clone(&snapshots.borrow().tables);
         let (start, there, stopping) = (Instant::now(), Arc::clone(&sockets), stop.clone());
@@ -63,18 +60,10 @@ pub(super) async fn run(context: Context, sockets: Sockets) {
             return;
         };
         sweep = swept;
-        number += 1;
-        let is_soon = number < AT_START || sweep.is_pressed || sweep.missing.has_some();
-        let pause = if is_soon {
-            SOON
-        } else {
-            settings.resync_interval
-        };
-        let pause = pause
-            .min(settings.resync_interval)
-            .max(start.elapsed() * COST);
+        let pause = pace.pause(sweep.findings(), start.elapsed(), settings.resync_interval);
         tokio::select! {
             () = stop.cancelled() => return,
+            Ok(()) = hooks.changed() => pace = Pace::default(),
             () = sleep(pause) => {}
         }
     }
@@ -102,6 +91,14 @@ impl Sweep {
             recount: CountDrift::default(),
             is_pressed: false,
             unsearched: ProblemLog::default(),
+        }
+    }
+
+    fn findings(&self) -> Findings {
+        Findings {
+            is_pressed: self.is_pressed,
+            misses_sockets: self.missing.has_some(),
+            has_suspects: self.missing.has_suspects(),
         }
     }
 

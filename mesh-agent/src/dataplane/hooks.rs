@@ -66,14 +66,6 @@ enum Before {
 }
 
 impl CgroupHooks<'_> {
-    /// Pins all programs, for the next agent.
-    pub(super) fn pin_programs(&mut self) -> anyhow::Result<()> {
-        all().try_for_each(|hook| {
-            let program = self.programs.program(hook).expect(HAS_ALL);
-            Ok(self.pins.pin_program(hook, program.fd()?.as_fd())?)
-        })
-    }
-
     fn attach(&mut self, hook: &'static str) -> Result<Held, super::pin::Error> {
         let Self {
             pins,
@@ -130,5 +122,11 @@ impl Hooks for CgroupHooks<'_> {
             Before::Unknown(error) => Err(std::io::Error::from(error.kind()))
                 .context("its earlier program is not pinned, and opening it needs CAP_SYS_ADMIN"),
         }
+    }
+    fn keep(&mut self) -> anyhow::Result<()> {
+        all().try_for_each(|hook| {
+            let program = self.programs.program(hook).expect(HAS_ALL);
+            Ok(self.pins.pin_program(hook, program.fd()?.as_fd())?)
+        })
     }
 }

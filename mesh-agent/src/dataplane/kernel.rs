@@ -28,7 +28,7 @@ use super::{
     probe_rows::rows_of,
     probe_services::ProbeRows,
     sockets::{self, Sockets},
-    switch::switch_all,
+    switch::{SwitchFailed, switch_all},
     verify::verify,
 };
 use crate::desired::{Capacity, Tables, plan::Op};
@@ -159,8 +159,11 @@ impl Kernel {
         }
         self.generation.begin()?;
         if let Err(error) = self.switch(cgroup, may_be_second) {
-            self.generation.withdraw()?;
-            return Err(error);
+            // Where a hook is stuck, the maps are in use, and the next agent continues.
+            if error.is_undone() {
+                self.generation.withdraw()?;
+            }
+            return Err(error.into());
         }
         if let Some(carry) = self.carry.take()
             && let Err(error) = carry.after_switch()
@@ -176,7 +179,7 @@ impl Kernel {
             .collect())
     }
 
-    fn switch(&mut self, cgroup: &Cgroup, may_be_second: bool) -> anyhow::Result<()> {
+    fn switch(&mut self, cgroup: &Cgroup, may_be_second: bool) -> Result<(), SwitchFailed> {
         let serves = self.pins.has_links();
         let previous = serves.then(|| self.generation.replaced_version.unwrap_or(ABI_VERSION));
         let mut target = CgroupHooks {
@@ -186,7 +189,6 @@ impl Kernel {
             may_be_second,
         };
         let switched = switch_all(&mut target, hooks::all(), previous)?;
-        target.pin_programs()?;
         self.links = switched.into_iter().map(|switched| switched.held).collect();
         Ok(())
     }

@@ -12,6 +12,9 @@ pub(super) trait Hooks {
 
     /// Switches a hook back.
     fn restore(&mut self, switched: &Self::Switched) -> anyhow::Result<()>;
+
+    /// Keeps what the next agent needs to switch these hooks back.
+    fn keep(&mut self) -> anyhow::Result<()>;
 }
 
 /// A hook could not be switched.
@@ -48,28 +51,40 @@ impl fmt::Display for SwitchFailed {
 
 impl std::error::Error for SwitchFailed {}
 
-/// Switches `hooks` in this order. After a failure, all that were switched are switched back, the
-/// last one first.
+impl SwitchFailed {
+    /// Whether all hooks are as they were before.
+    pub(super) fn is_undone(&self) -> bool {
+        self.stuck.is_empty()
+    }
+}
+
+/// Switches `hooks` in this order, and keeps what the next agent needs. After a failure, all that were
+/// switched are switched back, the last one first.
 pub(super) fn switch_all<H: Hooks>(
     target: &mut H,
     hooks: impl IntoIterator<Item = &'static str>,
     previous: Option<u32>,
 ) -> Result<Vec<H::Switched>, SwitchFailed> {
-    let mut done: Vec<(&'static str, H::Switched)> = Vec::new();
-    for hook in hooks {
-        match target.switch(hook) {
-            Ok(switched) => done.push((hook, switched)),
-            Err(cause) => {
-                let stuck = restore(target, &done);
-                return Err(SwitchFailed {
-                    cause,
-                    stuck,
-                    previous,
-                });
-            }
-        }
+    let mut done = Vec::new();
+    match switch_each(target, hooks, &mut done).and_then(|()| target.keep()) {
+        Ok(()) => Ok(done.into_iter().map(|(_, switched)| switched).collect()),
+        Err(cause) => Err(SwitchFailed {
+            cause,
+            stuck: restore(target, &done),
+            previous,
+        }),
     }
-    Ok(done.into_iter().map(|(_, switched)| switched).collect())
+}
+
+fn switch_each<H: Hooks>(
+    target: &mut H,
+    hooks: impl IntoIterator<Item = &'static str>,
+    done: &mut Vec<(&'static str, H::Switched)>,
+) -> anyhow::Result<()> {
+    for hook in hooks {
+        done.push((hook, target.switch(hook)?));
+    }
+    Ok(())
 }
 
 fn restore<H: Hooks>(
@@ -97,6 +112,7 @@ mod tests {
         new: Vec<&'static str>,
         broken: Option<&'static str>,
         stuck: Option<&'static str>,
+        cannot_keep: bool,
     }
 
     impl Hooks for Fake {
@@ -111,6 +127,11 @@ mod tests {
         fn restore(&mut self, hook: &&'static str) -> anyhow::Result<()> {
             ensure!(self.stuck != Some(*hook), "no program");
             ensure!(self.new.pop() == Some(*hook), "out of order");
+            Ok(())
+        }
+
+        fn keep(&mut self) -> anyhow::Result<()> {
+            ensure!(!self.cannot_keep, "no room");
             Ok(())
         }
     }
@@ -139,6 +160,18 @@ mod tests {
     }
 
     #[test]
+    fn failure_to_keep_what_the_next_agent_needs_switches_all_back() {
+        let mut fake = Fake {
+            cannot_keep: true,
+            ..Fake::default()
+        };
+        let error = switch_all(&mut fake, HOOKS, Some(6)).unwrap_err();
+        let expected =
+            "no room; the programs of the previous agent (ABI 6) serve at all hooks".to_owned();
+        assert_eq!((error.to_string(), fake.new), (expected, vec![]));
+    }
+
+    #[test]
     fn hook_that_cannot_be_switched_back_is_named() {
         let mut fake = Fake {
             broken: Some("d"),
@@ -151,6 +184,7 @@ mod tests {
             "d is broken; these hooks cannot be switched back to the previous agent (ABI 6), so start this one again: \
              a (no program)"
         );
+        assert!(!error.is_undone());
     }
 
     #[test]

@@ -10,7 +10,8 @@ use mesh_common::{
 
 use super::socket_scan::{ScanResult, SocketFate};
 
-/// Consecutive scans that must agree for each step.
+/// Consecutive scans that must agree before a socket is suspected, and before it is settled. A settled
+/// row only waits until no hook is using it.
 const SCANS: u8 = 2;
 
 /// Sockets that the last scans did not find, by cookie: the row, its state, and the number of
@@ -35,12 +36,19 @@ impl MissingSockets {
                 .get(&cookie)
                 .filter(|(known, known_fate, _)| (*known, *known_fate) == (row, fate));
             let scans = earlier.map_or(0, |(_, _, scans)| *scans) + 1;
-            if scans >= SCANS {
+            if is_settled || scans >= SCANS {
                 requests.push(next(row.state)(cookie));
             }
             self.0.insert(cookie, (row, fate, scans.min(SCANS)));
         }
         requests
+    }
+
+    /// Whether any missing socket was suspected before the last scan.
+    pub fn has_suspects(&self) -> bool {
+        const SUSPECT: u64 = socket_state::SUSPECTED | socket_state::SETTLED;
+        let mut rows = self.0.values();
+        rows.any(|(row, ..)| row.state & SUSPECT != 0)
     }
 
     /// Whether any socket is missing, so that another scan is useful.
@@ -87,12 +95,14 @@ mod tests {
         let (mut missing, held) = (MissingSockets::default(), row(5, socket_state::HELD));
         let scans = [(); 2].map(|()| missing.take(&held, &searched(NETNS)));
         assert_eq!(scans, [vec![], vec![Request::Suspect(ONE)]]);
+        assert!(!missing.has_suspects());
         let suspected = row(5, socket_state::HELD | socket_state::SUSPECTED);
         let scans = [(); 2].map(|()| missing.take(&suspected, &searched(NETNS)));
         assert_eq!(scans, [vec![], vec![Request::Settle(ONE)]]);
+        assert!(missing.has_suspects());
         let settled = row(5, socket_state::SETTLED);
-        let scans = [(); 2].map(|()| missing.take(&settled, &searched(NETNS)));
-        assert_eq!(scans, [vec![], vec![Request::Forget(ONE)]]);
+        let scan = missing.take(&settled, &searched(NETNS));
+        assert_eq!(scan, [Request::Forget(ONE)]);
     }
 
     #[test]

@@ -1,11 +1,15 @@
 //! An agent that is killed while it switches to maps of other sizes: what its successor records and
 //! counts.
 
-use std::{net::SocketAddr, sync::atomic::AtomicBool, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::atomic::AtomicBool,
+    time::{Duration, Instant},
+};
 
-use aya::maps::{Array, HashMap, Map};
+use aya::maps::{Array, Map};
 use bytemuck::cast;
-use mesh_common::abi::{ClientRows, SocketRow, maps};
+use mesh_common::abi::{ClientRows, maps};
 use mesh_tests::{
     Client, Node, Server, binary,
     client::{Transport, protocol::counts},
@@ -15,6 +19,7 @@ use mesh_tests::{
 
 use crate::{
     kill_points::CAPACITIES,
+    socket_rows::count,
     traced::{End, Traced},
 };
 
@@ -23,6 +28,10 @@ const UDP: &str = "10.96.0.10:53";
 const SOCKETS: u32 = 20;
 /// Sweeps have looked for lost sockets several times.
 const SWEPT: Duration = Duration::from_secs(30);
+
+/// Until ended sockets are forgotten, the start of the agent included. A build without optimisation
+/// takes longer to read the maps.
+const CONVERGED: Duration = Duration::from_secs(if cfg!(debug_assertions) { 5 } else { 2 });
 
 /// Returns the number of rows of SOCKETS, their sum in COOKIE_FILTER, and the rows of QUOTAS that
 /// count something.
@@ -34,19 +43,19 @@ fn counted(node: &Node) -> (usize, u64, Vec<ClientRows>) {
         .iter()
         .flatten()
         .map(|row| (row >> 32) + (row & 0xffff_ffff));
-    let sockets = Map::HashMap(pinned::map(pins, maps::SOCKETS.name));
-    let sockets: HashMap<_, u64, [u8; size_of::<SocketRow>()]> =
-        sockets.try_into().expect("rows of this size");
     let quotas = Map::Array(pinned::map(pins, maps::QUOTAS.name));
     let quotas: Array<_, [u8; size_of::<ClientRows>()]> =
         quotas.try_into().expect("rows of this size");
     let used = quotas.iter().flatten().map(cast);
     let used = used.filter(|row: &ClientRows| *row != [0; 4]);
-    (
-        sockets.keys().flatten().count(),
-        halves.sum(),
-        used.collect(),
-    )
+    (count(node, usize::MAX), halves.sum(), used.collect())
+}
+
+/// Connections to the endpoints of the TCP port.
+fn live(node: &Node) -> u64 {
+    let port = node.port_of("shop/cart", 80, "TCP");
+    let endpoints = port.endpoints.iter();
+    endpoints.map(|endpoint| endpoint.connections).sum()
 }
 
 /// Opens TCP streams and connected UDP sockets.
@@ -75,16 +84,21 @@ fn expect_recorded(node: &Node, at: usize) {
     }
 }
 
+/// Starts an agent and kills it before the hook `at` is switched.
+fn kill_in_switch(node: &Node, flags: &str, at: usize) {
+    let traced = Traced::start(node, flags, "BPF_LINK_UPDATE");
+    let end = traced.run(at, &AtomicBool::new(false));
+    assert_eq!(end, End::Killed);
+}
+
 /// Kills an agent before the hook `at` is switched, and again its successor. Sockets that the maps of
 /// the first agent have end while no agent runs.
-fn kill_twice(node: &mut Node, flags: &'static str, at: usize) {
+fn kill_twice(node: &mut Node, flags: &str, at: usize) {
     let (mut before, mut between) = (node.client(), node.client());
     open(&mut before);
     node.kill_agent();
     for _ in 0..2 {
-        let traced = Traced::start(node, flags, |call| call == "BPF_LINK_UPDATE");
-        let end = traced.run(at, &AtomicBool::new(false));
-        assert_eq!(end, End::KilledAt("BPF_LINK_UPDATE"));
+        kill_in_switch(node, flags, at);
     }
     drop(before);
     open(&mut between);
@@ -94,7 +108,7 @@ fn kill_twice(node: &mut Node, flags: &'static str, at: usize) {
     drop(between);
 }
 
-fn node_with_echoes(flags: &'static str) -> (Node, [Server; 2]) {
+fn node_with_echoes(flags: &str) -> (Node, [Server; 2]) {
     let mut node = Node::setup().prepare();
     node.next_agent(&binary::find("mesh-agent"), flags);
     let servers = ["a", "b"].map(|name| node.echo_server(name));
@@ -119,6 +133,29 @@ fn sockets_are_recorded_and_counted_exactly_after_kills_in_a_switch() {
         maps.filter(|it| it.map == "BACKENDS")
             .map(|it| it.used)
             .next()
+    });
+}
+
+/// The programs that connect write rows into the old maps, while those that see sockets end use the new
+/// ones: every row stays, and counts for its client.
+#[test]
+fn sockets_that_ended_in_an_interrupted_switch_are_forgotten_at_the_start() {
+    let quota = "--max-sockets-per-client 100";
+    let [old, new] = ["20000", "30000"].map(|sockets| format!("--max-sockets {sockets} {quota}"));
+    let (mut node, _servers) = node_with_echoes(&old);
+    node.kill_agent();
+    kill_in_switch(&node, &new, 2);
+    let mut client = node.client();
+    assert_eq!(client.tcp(TCP).times(300).errors, counts([]));
+    node.next_agent(&binary::find("mesh-agent"), &new);
+    let start = Instant::now();
+    node.start_agent();
+    wait::until_equal("rows", PATIENCE, &0, || count(&node, 1));
+    let took = start.elapsed();
+    expect_recorded(&node, 2);
+    assert!(took < CONVERGED, "{took:?}");
+    wait::until_equal("no count is left", SWEPT, &((0, 0, vec![]), 0), || {
+        (counted(&node), live(&node))
     });
 }
 

@@ -9,6 +9,7 @@ mod cli;
 mod confinement;
 mod connect_variants;
 mod doctor;
+mod failed_switch;
 mod files;
 mod harness;
 mod health_check_abuse;

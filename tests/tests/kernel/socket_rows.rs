@@ -8,14 +8,21 @@ use mesh_tests::{Node, manifest::document, node::SETTLE, pinned, service, wait};
 
 type SocketBytes = [u8; size_of::<SocketRow>()];
 
-fn rows(node: &Node) -> Vec<SocketRow> {
+fn map(node: &Node) -> HashMap<MapData, u64, SocketBytes> {
     let map = Map::HashMap(pinned::map(&node.directories().pins, maps::SOCKETS.name));
-    let map: HashMap<MapData, u64, SocketBytes> =
-        map.try_into().expect("SOCKETS is a hash of these sizes");
-    map.iter()
-        .flatten()
-        .map(|(_, row)| bytemuck::pod_read_unaligned(&row))
+    map.try_into().expect("SOCKETS is a hash of these sizes")
+}
+
+fn rows(node: &Node) -> Vec<SocketRow> {
+    let rows = map(node);
+    let rows = rows.iter().flatten();
+    rows.map(|(_, row)| bytemuck::pod_read_unaligned(&row))
         .collect()
+}
+
+/// Returns the number of rows, or `most` if there are more.
+pub fn count(node: &Node, most: usize) -> usize {
+    map(node).keys().flatten().take(most).count()
 }
 
 fn tracked(node: &Node) -> usize {

@@ -49,6 +49,8 @@ const FILE_CALLS: [(i64, &str); 14] = [
     (libc::SYS_ftruncate, "ftruncate"),
     (libc::SYS_bind, "bind"),
 ];
+/// The call that creates or empties a file.
+const OPEN: &str = "openat";
 /// Calls that change the content of a file, if their descriptor is a file of the state directory.
 const WRITES: [(i64, &str); 5] = [
     (libc::SYS_write, "write"),
@@ -57,6 +59,14 @@ const WRITES: [(i64, &str); 5] = [
     (libc::SYS_fsync, "fsync"),
     (libc::SYS_fdatasync, "fdatasync"),
 ];
+
+/// Returns the names of all these calls.
+pub fn kinds() -> impl Iterator<Item = &'static str> {
+    let commands = BPF_COMMANDS.iter().map(|(_, name)| *name);
+    let calls = FILE_CALLS.iter().chain(&WRITES).map(|(_, name)| *name);
+    commands.chain(calls).chain([OPEN])
+}
+
 /// Returns what the kernel says of a stopped thread. The `nix` function passes no size, and gets
 /// nothing.
 fn syscall_info(thread: Pid) -> Option<libc::ptrace_syscall_info> {
@@ -91,9 +101,7 @@ fn effect(thread: Pid, state: &Path) -> Option<&'static str> {
             .iter()
             .find(|(command, _)| *command == entry.args[0])
             .map(|(_, name)| *name),
-        libc::SYS_openat if entry.args[2] & u64::from(creates.cast_unsigned()) != 0 => {
-            Some("openat")
-        }
+        libc::SYS_openat if entry.args[2] & u64::from(creates.cast_unsigned()) != 0 => Some(OPEN),
         _ => FILE_CALLS
             .iter()
             .find(is)
@@ -105,8 +113,8 @@ fn effect(thread: Pid, state: &Path) -> Option<&'static str> {
 /// How a run ended.
 #[derive(PartialEq, Debug)]
 pub enum End {
-    /// It was killed right before this call.
-    KilledAt(&'static str),
+    /// It was killed right before the call.
+    Killed,
     /// It made fewer calls, and was killed when it had applied the change.
     Done,
 }
@@ -115,12 +123,12 @@ pub enum End {
 pub struct Traced {
     agent: Pid,
     state: PathBuf,
-    counts: fn(&str) -> bool,
+    kind: &'static str,
 }
 
 impl Traced {
     #[expect(clippy::zombie_processes, reason = "`run` waits for it")]
-    pub fn start(node: &Node, flags: &str, counts: fn(&str) -> bool) -> Self {
+    pub fn start(node: &Node, flags: &str, kind: &'static str) -> Self {
         let mut command = node.mesh_agent(node.directories().run());
         command
             .args(flags.split(' '))
@@ -139,11 +147,11 @@ impl Traced {
         Self {
             agent,
             state: node.directories().state.clone(),
-            counts,
+            kind,
         }
     }
 
-    /// Runs until the `number`th call from zero on, or until `is_done`.
+    /// Runs until the `number`th call of the kind from zero on, or until `is_done`.
     pub fn run(&self, number: usize, is_done: &AtomicBool) -> End {
         let mut seen = 0;
         let mut end = End::Done;
@@ -163,10 +171,10 @@ impl Traced {
                     return end;
                 }
                 WaitStatus::PtraceSyscall(thread) => {
-                    let call = effect(thread, &self.state).filter(|call| (self.counts)(call));
-                    if let Some(call) = call.filter(|_| !is_killed) {
+                    let call = effect(thread, &self.state).filter(|_| !is_killed);
+                    if call == Some(self.kind) {
                         if seen == number {
-                            (is_killed, end) = (true, End::KilledAt(call));
+                            (is_killed, end) = (true, End::Killed);
                             kill(self.agent, Signal::SIGKILL).expect("it is not yet reaped");
                         }
                         seen += 1;

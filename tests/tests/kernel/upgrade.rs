@@ -1,45 +1,37 @@
 //! Agents that follow each other with maps of other sizes or another layout, under load.
 
-use std::{
-    collections::BTreeMap,
-    env, fs,
-    net::SocketAddr,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{collections::BTreeMap, env, net::SocketAddr, path::PathBuf, time::Duration};
 
-use aya::programs::loaded_links;
 use mesh_common::counter::Counter;
 use mesh_tests::{
     Client, Node, Server, binary,
     client::{SocketId, Transport, protocol::counts},
-    command_result::CommandResult,
     node::PATIENCE,
     service, wait,
 };
 
-const TCP: &str = "10.96.0.10:80";
+pub const TCP: &str = "10.96.0.10:80";
 const UDP: &str = "10.96.0.10:53";
 const STREAMS: u32 = 1000;
 const UDP_SOCKETS: usize = 400;
 /// Live load is exact when lost sockets were looked for.
-const COUNTED: Duration = Duration::from_secs(20);
+pub const COUNTED: Duration = Duration::from_secs(20);
 
 /// Capacities that make every map of a configurable size another one.
-const SMALL: &str = "--max-services 1000 --max-backends 2000 --max-sockets 20000";
+pub const SMALL: &str = "--max-services 1000 --max-backends 2000 --max-sockets 20000";
 const LARGE: &str = "--max-services 1100 --max-backends 3000 --max-sockets 30000";
 
 /// As [`SMALL`], but for services and backends; records of sockets stay in one map.
-const SAME_SOCKETS: &str = "--max-services 1100 --max-backends 3000 --max-sockets 20000";
+pub const SAME_SOCKETS: &str = "--max-services 1100 --max-backends 3000 --max-sockets 20000";
 
 /// A program and its flags.
-type Release = (PathBuf, &'static str);
+pub type Release = (PathBuf, &'static str);
 
-fn present(flags: &'static str) -> Release {
+pub fn present(flags: &'static str) -> Release {
     (binary::find("mesh-agent"), flags)
 }
 
-fn address(literal: &str) -> SocketAddr {
+pub fn address(literal: &str) -> SocketAddr {
     literal.parse().expect("an address of this file")
 }
 
@@ -97,7 +89,7 @@ fn expect_growth(before: &[BTreeMap<&str, u64>; 2], now: &[BTreeMap<&str, u64>; 
     }
 }
 
-fn live(node: &Node, port: u16, protocol: &str) -> u64 {
+pub fn live(node: &Node, port: u16, protocol: &str) -> u64 {
     let port = node.port_of("shop/cart", port, protocol);
     port.endpoints
         .iter()
@@ -105,7 +97,7 @@ fn live(node: &Node, port: u16, protocol: &str) -> u64 {
         .sum()
 }
 
-fn node_with_echoes(release: &Release) -> (Node, Vec<Server>) {
+pub fn node_with_echoes(release: &Release) -> (Node, Vec<Server>) {
     let mut node = Node::setup().prepare();
     node.next_agent(&release.0, release.1);
     node.start_agent();
@@ -180,89 +172,4 @@ fn agents_of_two_releases_follow_each_other_under_load() {
     let previous = env::var_os("MESH_PREVIOUS_AGENT").expect("a path");
     let releases = [(previous.into(), SMALL), present(SMALL)];
     switch_under_load(&releases, switches(10), false);
-}
-
-/// Programs of all links of the node, by the id of the link.
-fn programs(links: &[u32]) -> BTreeMap<u32, u32> {
-    let links = loaded_links()
-        .flatten()
-        .filter(|link| links.contains(&link.id()));
-    links.map(|link| (link.id(), link.program_id())).collect()
-}
-
-/// Puts a link of another kind into the place of a hook's link, so that its update fails.
-struct WrongLink {
-    hook: PathBuf,
-    right: PathBuf,
-}
-
-impl WrongLink {
-    fn at(node: &Node, hook: &str) -> Self {
-        let pins = &node.directories().pins;
-        let other = match hook {
-            "sock_release" | "sock_ops" => "connect4",
-            _ => "sock_release",
-        };
-        let wrong = Self {
-            hook: pins.join("links").join(hook),
-            right: pins.join("right"),
-        };
-        let link = |name: &str| pins.join("links").join(name);
-        fs::rename(&wrong.hook, &wrong.right).expect("both are on one bpffs");
-        fs::hard_link(link(other), &wrong.hook).expect("both are on one bpffs");
-        wrong
-    }
-
-    fn mend(self) {
-        fs::remove_file(&self.hook).expect("it is there");
-        fs::rename(&self.right, &self.hook).expect("both are on one bpffs");
-    }
-}
-
-#[test]
-fn failed_switch_at_any_hook_leaves_the_previous_agent_serving() {
-    let (mut node, _servers) = node_with_echoes(&present(SMALL));
-    let mut streams = node.client();
-    assert_eq!(streams.open_streams(TCP, 100).errors, counts([]));
-    let hooks = node.status().hooks;
-    let links: Vec<u32> = hooks.iter().map(|hook| hook.link_id).collect();
-    let before = programs(&links);
-    let maps = directories(&node);
-    let mut client = node.client();
-    let connects = client.tcp(TCP).again_and_again();
-    node.kill_agent();
-    for hook in hooks {
-        let wrong = WrongLink::at(&node, &hook.name);
-        let mut command = node.mesh_agent(node.directories().run());
-        let flags = format!("{SAME_SOCKETS} --allow-second-agent");
-        let failed = CommandResult::of(command.args(flags.split(' ')), PATIENCE);
-        wrong.mend();
-        let expected = "the programs of the previous agent (ABI ";
-        assert!(
-            failed.code == Some(1)
-                && failed
-                    .stderr
-                    .contains(&format!("cannot attach {}", hook.name))
-                && failed.stderr.contains(expected),
-            "{failed:?}"
-        );
-        assert_eq!(programs(&links), before, "{}", hook.name);
-        assert_eq!(directories(&node), maps, "{}", hook.name);
-    }
-    let report = connects.stop();
-    assert_eq!(report.errors, counts([]));
-    assert_eq!(report.peers.keys().collect::<Vec<_>>(), [&address(TCP)]);
-    node.start_agent();
-    assert_eq!(streams.beat().errors, counts([]));
-    wait::until_equal("the live load is exact", COUNTED, &100, || {
-        live(&node, 80, "TCP")
-    });
-}
-
-/// Directories of maps that programs use.
-fn directories(node: &Node) -> Vec<String> {
-    let pins: &Path = &node.directories().pins;
-    let entries = fs::read_dir(pins).expect("it is there").flatten();
-    let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
-    names.filter(|name| name.starts_with("maps-")).collect()
 }

@@ -45,6 +45,15 @@ pub const TEST: &[Step] = &[
     tools::NEXTEST,
 ];
 
+/// What the switches between two releases need.
+pub const UPGRADE: &[Step] = &[
+    compiler::STEP,
+    linker::STEP,
+    programs::STEP,
+    bpffs::STEP,
+    tools::NEXTEST,
+];
+
 /// What tests on other kernels need.
 pub const VM: &[Step] = &[compiler::STEP, linker::STEP, programs::STEP, emulator::STEP];
 
