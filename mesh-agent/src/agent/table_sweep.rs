@@ -65,12 +65,12 @@ pub(super) async fn run(context: Context, sockets: Sockets) {
         sweep = swept;
         number += 1;
         let is_soon = number < AT_START || sweep.is_pressed || sweep.missing.has_some();
-        let pause = if is_soon {
+        let wanted = if is_soon {
             SOON
         } else {
             settings.resync_interval
         };
-        let pause = pause
+        let pause = wanted
             .min(settings.resync_interval)
             .max(start.elapsed() * COST);
         tokio::select! {
@@ -202,12 +202,12 @@ const fn is_doubtful(row: &SocketRow) -> bool {
 
 /// Returns a test for TCP services, whose counts come from rows of SOCKETS alone.
 fn tcp(tables: &Tables) -> impl Fn(u32) -> bool + use<> {
-    let ids = tables
+    let found = tables
         .services
         .values()
         .filter(|row| row.key.protocol == protocol::TCP)
         .map(|row| row.id);
-    let ids: HashSet<u32> = ids.collect();
+    let ids: HashSet<u32> = found.collect();
     move |id| ids.contains(&id)
 }
 

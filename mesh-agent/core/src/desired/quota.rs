@@ -194,7 +194,7 @@ fn cut(service: &Service, mut most: usize) -> Service {
     rest
 }
 
-/// Returns the row counts by service id. Front ends that lead to the same endpoints share their
+/// Returns the row counts by service id. Frontends that lead to the same endpoints share their
 /// slots.
 fn by_id(tables: &Tables) -> impl Iterator<Item = (u32, RowCounts)> {
     let ids = tables

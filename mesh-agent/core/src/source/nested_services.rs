@@ -32,10 +32,10 @@ pub fn leave_out(
             .iter()
             .any(|it| is_at(&places, port, it).is_some())
     };
-    let wrong = services
+    let crossing = services
         .values()
         .filter(|it| !places.is_empty() && it.ports.iter().any(crosses));
-    let wrong: Vec<Arc<Service>> = wrong.cloned().collect();
+    let wrong: Vec<Arc<Service>> = crossing.cloned().collect();
     let mut refused = Refused::default();
     for service in wrong {
         let mut rest = Service::clone(&service);
