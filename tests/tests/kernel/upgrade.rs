@@ -22,14 +22,14 @@ const TCP: &str = "10.96.0.10:80";
 const UDP: &str = "10.96.0.10:53";
 const STREAMS: u32 = 1000;
 const UDP_SOCKETS: usize = 400;
-/// Live load is exact when lost sockets were looked for.
+/// Live load is exact after the agent has searched for lost sockets, which takes this long at most.
 const COUNTED: Duration = Duration::from_secs(20);
 
-/// Capacities that make every map of a configurable size another one.
+/// Two sets of capacities: every map of a configurable size differs between them.
 const SMALL: &str = "--max-services 1000 --max-backends 2000 --max-sockets 20000";
 const LARGE: &str = "--max-services 1100 --max-backends 3000 --max-sockets 30000";
 
-/// As [`SMALL`], but for services and backends; records of sockets stay in one map.
+/// Other capacities for services and backends than [`SMALL`], but the same for sockets.
 const SAME_SOCKETS: &str = "--max-services 1100 --max-backends 3000 --max-sockets 20000";
 
 /// A program and its flags.
@@ -63,7 +63,7 @@ impl Open {
         }
     }
 
-    /// Sends over each of them. Answers must be complete, and come from the service address.
+    /// Sends over each connection. Answers must be complete, and come from the service address.
     fn expect_answers(&mut self, round: usize) {
         let report = self.streams.beat();
         assert_eq!(report.errors, counts([]), "round {round}");
@@ -122,8 +122,8 @@ fn switches(by_default: usize) -> usize {
     wanted.map_or(by_default, |number| number.parse().expect("a number"))
 }
 
-/// Switches between two agents under load: an even number of times. Where `both_count`, neither
-/// loses a count of the other.
+/// Switches between two agents under load, an even number of times. With `both_count`, each keeps
+/// the counts of the other.
 fn switch_under_load(releases: &[Release; 2], switches: usize, both_count: bool) {
     let (mut node, _servers) = node_with_echoes(&releases[0]);
     let mut open = Open::on(&node);
@@ -133,7 +133,7 @@ fn switch_under_load(releases: &[Release; 2], switches: usize, both_count: bool)
     let udp = over_udp.udp(UDP).again_and_again();
     let mut before = counters(&node);
     for round in 1..=switches {
-        // Every other time it has no chance to end in order.
+        // Every second time the agent is killed instead of stopped.
         if round % 2 == 0 {
             node.kill_agent();
         } else {
@@ -172,8 +172,8 @@ fn agents_with_maps_of_other_sizes_follow_each_other_under_load() {
     switch_under_load(&[present(SMALL), present(LARGE)], switches(10), true);
 }
 
-/// `cargo xtask upgrade` runs it: `MESH_PREVIOUS_AGENT` is the program of an earlier release, whose
-/// maps have another layout. It does not carry over what this release counted.
+/// For `cargo xtask upgrade`. `MESH_PREVIOUS_AGENT` is an agent of an earlier release, whose maps
+/// have another layout. That agent does not carry over what this release counted.
 #[test]
 #[ignore = "needs the agent of an earlier release"]
 fn agents_of_two_releases_follow_each_other_under_load() {
@@ -182,7 +182,7 @@ fn agents_of_two_releases_follow_each_other_under_load() {
     switch_under_load(&releases, switches(10), false);
 }
 
-/// Programs of all links of the node, by the id of the link.
+/// Returns the program of each link of the node, by the id of the link.
 fn programs(links: &[u32]) -> BTreeMap<u32, u32> {
     let links = loaded_links()
         .flatten()
@@ -190,7 +190,7 @@ fn programs(links: &[u32]) -> BTreeMap<u32, u32> {
     links.map(|link| (link.id(), link.program_id())).collect()
 }
 
-/// Puts a link of another kind into the place of a hook's link, so that its update fails.
+/// Replaces the pin of a hook's link by that of another hook, so that the update of the link fails.
 struct WrongLink {
     hook: PathBuf,
     right: PathBuf,
@@ -214,7 +214,7 @@ impl WrongLink {
     }
 
     fn mend(self) {
-        fs::remove_file(&self.hook).expect("it is there");
+        fs::remove_file(&self.hook).expect("the link was just put there");
         fs::rename(&self.right, &self.hook).expect("both are on one bpffs");
     }
 }
@@ -259,10 +259,12 @@ fn failed_switch_at_any_hook_leaves_the_previous_agent_serving() {
     });
 }
 
-/// Directories of maps that programs use.
+/// Returns the directories of maps that programs use.
 fn directories(node: &Node) -> Vec<String> {
     let pins: &Path = &node.directories().pins;
-    let entries = fs::read_dir(pins).expect("it is there").flatten();
+    let entries = fs::read_dir(pins)
+        .expect("the agent made the pin directory")
+        .flatten();
     let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
     names.filter(|name| name.starts_with("maps-")).collect()
 }
