@@ -9,7 +9,7 @@
 //!            stale: closes sockets to removed backends
 //!            self_probe: connects through the programs, to see that they serve
 //!            confinement: gives up capabilities and system calls
-//!            namespaces: does the work of stale in other network namespaces, in a process of its own
+//!            namespaces: does the work of stale in other network namespaces, in a separate process
 //!            agent: the task that owns the state and runs the steps above
 //!            mesh_api / metrics: show the state of the agent and the counters
 //! ```

@@ -189,8 +189,8 @@ impl Reading {
             MetricType::Info,
         )?
         .encode_info(&[("version", version.as_str())])?;
-        let help = "1 when the kernel has what the configuration says, except for single objects with errors";
-        family(encoder, "mesh_agent_ready", help, MetricType::Gauge)?
+        let ready_help = "1 when the kernel has what the configuration says, except for single objects with errors";
+        family(encoder, "mesh_agent_ready", ready_help, MetricType::Gauge)?
             .encode_gauge(&u32::from(*ready))?;
         family(
             encoder,
@@ -206,12 +206,22 @@ impl Reading {
             MetricType::Gauge,
         )?
         .encode_gauge(errors_total)?;
-        let help = "1 when the configuration has no errors";
-        family(encoder, "mesh_agent_config_valid", help, MetricType::Gauge)?
-            .encode_gauge(&u32::from(*config_valid))?;
-        let help = "Objects, files and directories whose current version is not in force";
-        family(encoder, "mesh_agent_config_wrong", help, MetricType::Gauge)?
-            .encode_gauge(wrong_total)
+        let valid_help = "1 when the configuration has no errors";
+        family(
+            encoder,
+            "mesh_agent_config_valid",
+            valid_help,
+            MetricType::Gauge,
+        )?
+        .encode_gauge(&u32::from(*config_valid))?;
+        let wrong_help = "Objects, files and directories whose current version is not in force";
+        family(
+            encoder,
+            "mesh_agent_config_wrong",
+            wrong_help,
+            MetricType::Gauge,
+        )?
+        .encode_gauge(wrong_total)
     }
 
     fn encode_maps(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
@@ -255,10 +265,10 @@ impl Reading {
 
     /// Endpoints without a health check have no value.
     fn encode_health(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let checked = self
+        let with_health = self
             .endpoints()
             .filter_map(|(service, port, it)| Some((service, port, it, it.health.as_ref()?)));
-        let mut checked = checked.filter(|(_, _, _, health)| health.is_checked());
+        let mut checked = with_health.filter(|(_, _, _, health)| health.is_checked());
         let Some(first) = checked.next() else {
             return Ok(());
         };

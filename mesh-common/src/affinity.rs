@@ -46,7 +46,7 @@ fn word<K: Kernel>(kernel: &K, choice: u64) -> u64 {
 /// Returns the backend to which the client is bound if it takes connections and the last use was
 /// recent enough, in the form of a [`search`](crate::search::search)'s answer; else [`u64::MAX`].
 ///
-/// This and [`bind`] are global functions: their rows need stack frames of their own.
+/// This and [`bind`] are global functions: their rows need their own stack frames.
 #[inline(always)]
 pub fn kept<K: Evidence>(kernel: &K, service: &ServiceRow, client: u64) -> u64 {
     let (key, now) = (affinity_key(service, client), kernel.now());

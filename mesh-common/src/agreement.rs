@@ -17,9 +17,9 @@
 //! - **clear**: no client has a record of a failure. Connects look at nothing else.
 //! - **doubted**: each client goes by its own record; a client without a record uses the backend. A
 //!   client that ejects the backend votes; the last vote is kept.
-//! - **ejected**: clients without a newer record of their own go elsewhere until the pause is over.
+//! - **ejected**: clients without their own, newer record go elsewhere until the pause is over.
 //!   Each pause in a row is twice as long as the one before.
-//! - **on parole**: the pause is over. Each client makes one trial of its own, and the outcome
+//! - **on parole**: the pause is over. Each client makes its own trial, and the outcome
 //!   becomes its record. A failed trial is a vote, and two votes eject the backend again.
 
 use crate::{
@@ -120,7 +120,7 @@ impl Agreement {
         }
     }
 
-    /// Returns whether clients without a record of their own go elsewhere.
+    /// Returns whether clients without their own record go elsewhere.
     #[inline(always)]
     pub const fn is_ejected(self, now: u64) -> bool {
         matches!(self.standing, Standing::Ejected) && now < self.until

@@ -295,39 +295,12 @@ mod tests {
 
     #[test]
     fn a_latency_multiplies_connections() {
-        let is_below = |mine, others, latencies| cost(mine, 1).is_below(cost(others, 1), latencies);
-        assert!(is_below(
-            0,
-            0,
-            Latencies {
-                mine: 1_000,
-                others: 2_000
-            }
-        ));
-        assert!(!is_below(
-            0,
-            0,
-            Latencies {
-                mine: 2_000,
-                others: 1_000
-            }
-        ));
-        assert!(is_below(
-            2,
-            1,
-            Latencies {
-                mine: 1_000,
-                others: 2_000
-            }
-        ));
-        assert!(!is_below(
-            1,
-            0,
-            Latencies {
-                mine: 1_000,
-                others: 2_000
-            }
-        ));
+        let latencies = |mine, others| Latencies { mine, others };
+        let is_below = |mine, others, times| cost(mine, 1).is_below(cost(others, 1), times);
+        assert!(is_below(0, 0, latencies(1_000, 2_000)));
+        assert!(!is_below(0, 0, latencies(2_000, 1_000)));
+        assert!(is_below(2, 1, latencies(1_000, 2_000)));
+        assert!(!is_below(1, 0, latencies(1_000, 2_000)));
         assert!(is_below(1, 2, Latencies::ALIKE), "connections decide");
     }
 

@@ -285,7 +285,7 @@ pub fn record<K: Kernel>(
     } else {
         known_row.cast()
     };
-    let row = SocketRow {
+    let new_row = SocketRow {
         frontend: service.key.addr.copy(),
         backend: backend.row.addr.copy(),
         frontend_port: service.key.port,
@@ -300,7 +300,7 @@ pub fn record<K: Kernel>(
     };
     // SAFETY: room for a row, and no other hook writes or removes it: the kernel runs one connect
     // at a time for each socket, and holds the socket's lock around it.
-    unsafe { put(to, row) };
+    unsafe { put(to, new_row) };
     if !known_row.is_null() {
         return true;
     }

@@ -105,14 +105,14 @@ fn known<C: Datagrams>(
     flows: &mut SocketFlows,
     service: &mut ServiceRow,
 ) -> Option<Verdict> {
-    let index = caller.flow_of(flows, &service.key);
-    if let Some(flow) = flows.flows.get_mut(index as usize) {
+    let first = caller.flow_of(flows, &service.key);
+    if let Some(flow) = flows.flows.get_mut(first as usize) {
         if service.slot_count > 0 && serves(caller, flow, service) {
             let verdict = Verdict::Backend {
                 addr: flow.backend.copy(),
                 port: flow.backend_port,
             };
-            flows.last = index;
+            flows.last = first;
             return Some(verdict);
         }
         caller.stop(flow, flows.client);

@@ -37,10 +37,10 @@ impl<'a> Record<'a> {
     #[inline(always)]
     pub(crate) fn of<K: Kernel>(kernel: &'a K, client: u32, index: u32, generation: u32) -> Self {
         let key = OutcomeKey::new(client, index);
-        let row = kernel.outcome(&key);
+        let found = kernel.outcome(&key);
         // Rows of an LRU map are recycled while they are read, and a row may be for another backend
         // of the class: each contains its client, backend and generation.
-        let row = row.filter(|row| {
+        let row = found.filter(|row| {
             row.client == client && row.backend == index && row.generation == generation
         });
         let word = row.map_or(0, |row| atomic::read(&row.health));

@@ -98,9 +98,9 @@ pub const fn is_full(first: &SocketFlows) -> bool {
 /// there is none.
 #[inline(always)]
 pub(crate) fn number_to<C: Find>(caller: &C, flows: &SocketFlows, peer: &FrontendKey) -> u32 {
-    let index = caller.flow_to(flows, peer);
-    if index < FIRST {
-        return index;
+    let first = caller.flow_to(flows, peer);
+    if first < FIRST {
+        return first;
     }
     let index = more(caller, flows, false).map_or(MORE, |more| caller.more_to(more, peer));
     if index < MORE { FIRST + index } else { ALL }

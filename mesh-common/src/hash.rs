@@ -3,19 +3,23 @@
 /// Multiplier of Fibonacci hashing, 2^32 / φ (Knuth, The Art of Computer Programming, 6.4).
 pub(crate) const GOLDEN: u32 = 0x9e37_79b1;
 
+/// 2^64 / φ: its multiples, modulo 2^64, are spread evenly
+/// (<https://en.wikipedia.org/wiki/Low-discrepancy_sequence#Additive_recurrence>).
+pub const GOLDEN_64: u64 = 0x9e37_79b9_7f4a_7c15;
+
 /// Spreads every bit over all (`SplitMix64`'s finalizer, Steele et al. 2014).
 #[inline(always)]
 pub const fn mix(word: u64) -> u64 {
-    let word = (word ^ word >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let word = (word ^ word >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-    word ^ word >> 31
+    let once = (word ^ word >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let twice = (once ^ once >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    twice ^ twice >> 31
 }
 
 /// Returns the next state of a generator of random numbers (`SplitMix64`, Steele et al. 2014) and 32
 /// bits from it.
 #[inline(always)]
 pub const fn next_random(state: u64) -> (u64, u32) {
-    let next = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let next = state.wrapping_add(GOLDEN_64);
     (next, (mix(next) >> 32) as u32)
 }
 

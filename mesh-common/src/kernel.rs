@@ -1,9 +1,9 @@
-//! What a decision needs from its surroundings: the maps, the clock, random numbers and the calling
+//! The surroundings of a decision, as traits: the maps, the clock, random numbers and the calling
 //! socket. The kernel programs implement these traits over real maps, the agent over copies on the
 //! host. Rows flow in by reference or copy; a decision changes them only through these methods and
 //! atomic words.
 //!
-//! A decision that has **global functions** declares them as a trait of its own, beside the
+//! A decision that has **global functions** declares them in a separate trait, beside the
 //! decision. The kernel programs implement that trait by BPF global functions, which the verifier
 //! checks once and by themselves, whatever their callers know; on the host the default methods call
 //! the decision directly. A part of a decision is a global function for one of two reasons: inline,

@@ -1,4 +1,4 @@
-//! What the kernel programs and the agent agree on, and the decisions themselves.
+//! The rows that the kernel programs and the agent share, and the decisions themselves.
 //!
 //! Data flows from the top to the bottom, and a module imports only modules above it:
 //!

@@ -145,7 +145,7 @@ pub(crate) fn change<K: Shares>(
 
 /// Changes the count of a client's share. A share without a row has nothing to give back.
 ///
-/// A global function: its key needs a stack frame of its own.
+/// A global function: its key needs its own stack frame.
 #[inline(always)]
 pub fn change_share<K: Kernel>(kernel: &K, of: ShareKey, reserved: u64, units: u64) {
     if let Some(word) = kernel.share(&of) {

@@ -308,10 +308,10 @@ pub fn is_too_long<K: Kernel>(kernel: &K, key: &FrontendKey, waited: u64) -> boo
     // The kernel's timers may fire early by the time between the hook and the first packet, and the
     // coarse clock is late.
     const SLACK: u64 = 50;
-    let mut service = MaybeUninit::uninit();
+    let mut room = MaybeUninit::uninit();
     // As in `concerned`.
     let key = core::hint::black_box(*key);
-    let service = kernel.service(&key, &mut service);
+    let service = kernel.service(&key, &mut room);
     service.is_some_and(|service| milliseconds(waited) + SLACK >= service.connect_timeout.into())
 }
 

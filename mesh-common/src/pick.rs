@@ -306,13 +306,13 @@ pub fn try_reserve<K: Evidence>(
         Health::default()
     };
     let limit = u64::from(service.max_backend_connections);
-    let now = kernel.coarse_now();
+    let nanoseconds = kernel.coarse_now();
     let epoch = if service.has_limits() {
         service.epoch()
     } else {
-        occupancy::epoch(now)
+        occupancy::epoch(nanoseconds)
     };
-    let now = milliseconds(now);
+    let now = milliseconds(nanoseconds);
     let fits = |before: u64| {
         (limit == 0 || live(before) + reserved(before, epoch) < limit)
             && !health.is_bounded(service, now, under_way(before, epoch))

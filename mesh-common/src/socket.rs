@@ -11,7 +11,7 @@
 //! ```
 //!
 //! UDP sockets have no SYN and are HELD at once. A socket ends when its program closes it or when
-//! the kernel reports the end of its connection (it closes sockets of its own without another
+//! the kernel reports the end of its connection (it closes its own sockets without another
 //! hook), whichever is first: the hook that takes the bits out of the state releases the backend.
 
 mod place;

@@ -1,5 +1,5 @@
-//! Whether a backend takes a connection now. Takes its row and the health for the client, returns a
-//! [`Status`].
+//! Decides whether a backend takes a connection now. Takes its row and the health for the client,
+//! returns a [`Status`].
 
 use crate::{
     abi::{Backend, ServiceRow, backend_state},

@@ -16,7 +16,7 @@ const ANSWER: Duration = Duration::from_secs(10);
 pub struct Answer {
     /// HTTP status.
     pub code: u16,
-    /// What follows the head.
+    /// The part after the head.
     pub body: String,
 }
 

@@ -9,7 +9,7 @@ use nix::sys::socket::{Backlog, listen};
 
 use crate::netns::Netns;
 
-/// Ignores connects until dropped; then they are refused.
+/// An endpoint that does not answer connects. When it is dropped, connects are refused.
 pub struct Blackhole {
     listener: TcpListener,
     address: SocketAddr,
@@ -22,19 +22,19 @@ impl Blackhole {
         Self::open_at(netns, (ip, 0).into())
     }
 
-    /// The same, at a port; zero for any that is free.
+    /// Opens a blackhole at an address and port; port 0 takes a free one.
     pub fn open_at(netns: &Netns, at: SocketAddr) -> Self {
         netns.run(|| {
             let listener = TcpListener::bind(at).expect("a free port");
-            // A second call changes the length of the queue: there is room for one.
+            // A second call changes the length of the queue. Length 0 holds one connection.
             listen(&listener, Backlog::new(0).expect("zero is a length"))
-                .expect("it listens already");
+                .expect("the socket listens already");
             let address = listener.local_addr().expect("a listener has an address");
-            let queued = TcpStream::connect(address).expect("there is room for one");
+            let queued = TcpStream::connect(address).expect("the queue takes one connection");
             let more = TcpStream::connect_timeout(&address, Duration::from_millis(50));
             assert!(
                 more.is_err(),
-                "the queue of {address} is full, and yet there is room"
+                "{address} answers although its queue is full"
             );
             Self {
                 listener,
@@ -51,6 +51,7 @@ impl Blackhole {
 
     /// Enlarges the queue, so that connects are answered from now on.
     pub fn fill(&self) {
-        listen(&self.listener, Backlog::new(100).expect("a length")).expect("it listens already");
+        listen(&self.listener, Backlog::new(100).expect("a length"))
+            .expect("the socket listens already");
     }
 }

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::{command_result::CommandResult, node::PATIENCE};
 
-/// Output of `bpftool -j` with these words, which must succeed.
+/// Runs `bpftool -j` with these arguments, which must succeed, and returns its output.
 pub fn bpftool(words: &[&str]) -> Value {
     let outcome =
         CommandResult::of(Command::new("bpftool").arg("-j").args(words), PATIENCE).expect_success();
@@ -36,7 +36,7 @@ fn programs(cgroup: &Path) -> Vec<Value> {
     let shown = CommandResult::of(command.args(["-j", "cgroup", "show"]).arg(cgroup), PATIENCE)
         .expect_success()
         .stdout;
-    // It prints nothing if nothing is attached.
+    // bpftool prints nothing if no program is attached.
     match shown.trim() {
         "" => Vec::new(),
         json => serde_json::from_str(json)

@@ -1,5 +1,5 @@
-//! A cgroup of the test's own. Programs attached to it see the sockets made by processes in it, and
-//! no others.
+//! The cgroup of a test. Programs that are attached to it see the sockets that processes in it create,
+//! and no others.
 
 use std::{
     fs::{self, File},
@@ -10,26 +10,26 @@ use std::{
 
 use crate::{name, requirements, wait};
 
-/// Processes leave a cgroup a little after they are reaped.
+/// Longest time until a reaped process has left its cgroup.
 const EMPTY: Duration = Duration::from_secs(5);
 
-/// Removed when dropped.
+/// A cgroup; removed when dropped.
 pub struct Cgroup {
     path: PathBuf,
 }
 
 impl Cgroup {
-    /// A child of the root of the hierarchy.
+    /// Creates a child of the root of the hierarchy.
     pub fn new() -> Self {
         Self::create(requirements::cgroup2().join(name::unique()))
     }
 
-    /// A child of this one. Programs of the parent see its sockets too.
+    /// Creates a child of this one. Programs of the parent see its sockets, too.
     pub fn child(&self) -> Self {
         Self::create(self.path.join(name::unique()))
     }
 
-    /// A child of this name.
+    /// Creates a child of this name.
     pub fn below(&self, name: &str) -> Self {
         Self::create(self.path.join(name))
     }

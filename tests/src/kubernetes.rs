@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::Server;
 
-/// A Service or an `EndpointSlice` to be.
+/// A Service or an `EndpointSlice` that is being built.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Object(Value);
 
@@ -41,7 +41,7 @@ pub fn slice(service: &str, suffix: &str) -> Object {
     }))
 }
 
-/// A slice of one server and one port in some condition, like `{"ready": false}`.
+/// A slice of one server and one port, with conditions like `{"ready": false}`.
 pub fn slice_of(service: &str, port: &str, server: &Server, conditions: &Value) -> Object {
     slice(service, server.name())
         .serves(port, "TCP", server.address().port())
@@ -90,7 +90,7 @@ impl Object {
         )
     }
 
-    /// A port of a Service that nodes serve too.
+    /// A port of a Service with a node port.
     #[must_use]
     pub fn node_port(self, name: &str, port: u16, protocol: &str, node_port: u16) -> Self {
         self.with_port(
@@ -150,7 +150,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_object_is_what_a_cluster_would_give() {
+    fn objects_are_like_those_of_a_cluster() {
         let cart = cluster_ip("shop/cart", &["10.96.0.10"])
             .port("http", 80, "TCP")
             .label("app", "cart")

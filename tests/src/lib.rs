@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! requirements ──► name, sweep, machine_lock ──► cgroup + netns = place ──► node ── agent process, files, API
-//!                                                      └──► pod   (a place of its own, joined by veth)
+//!                                                      └──► pod   (its own place, joined by veth)
 //!                                                      └──► client (a process in a place) ──► server (a thread)
 //! ```
 //!
@@ -53,6 +53,6 @@ pub mod wait;
 pub use client::{Client, ConnectReport};
 pub use kubernetes::Object;
 pub use manifest::{Manifest, service};
-pub use node::Node;
+pub use node::{HOOKS, Node};
 pub use pod::Pod;
 pub use server::Server;

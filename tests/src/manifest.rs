@@ -7,7 +7,7 @@ use std::{
 
 use crate::Server;
 
-/// A service to be; `shop/cart` is namespace and name.
+/// Builds a service; `shop/cart` is namespace and name.
 pub fn service(name: &str) -> Manifest {
     let (namespace, name) = name
         .split_once('/')
@@ -19,7 +19,7 @@ pub fn service(name: &str) -> Manifest {
     }
 }
 
-/// A `services:` document of one service when displayed.
+/// A service. It is displayed as a `services:` document.
 #[derive(Clone, Default)]
 pub struct Manifest {
     namespace: String,
@@ -37,7 +37,7 @@ struct Endpoint {
 }
 
 impl Manifest {
-    /// An address at which programs ask for it, or `auto`.
+    /// A service address, or `auto`.
     #[must_use]
     pub fn address(mut self, address: &str) -> Self {
         self.addresses.push(address.into());
@@ -58,19 +58,19 @@ impl Manifest {
         self
     }
 
-    /// A server of all its ports.
+    /// A server as endpoint of all ports.
     #[must_use]
     pub fn endpoint(self, server: &Server) -> Self {
         self.at(server.address())
     }
 
-    /// Several of them.
+    /// Several servers as endpoints.
     #[must_use]
     pub fn endpoints<'a>(self, servers: impl IntoIterator<Item = &'a Server>) -> Self {
         servers.into_iter().fold(self, Self::endpoint)
     }
 
-    /// A server and its share of connects.
+    /// A server with a weight.
     #[must_use]
     pub fn weighted(mut self, server: &Server, weight: u32) -> Self {
         self.endpoints.push(Endpoint {
@@ -135,7 +135,7 @@ impl Manifest {
         self
     }
 
-    /// The same, with further fields, like `zone: a`.
+    /// An endpoint at any address, with further fields, like `zone: a`.
     #[must_use]
     pub fn at_described(mut self, address: SocketAddr, fields: &str) -> Self {
         self.endpoints.push(Endpoint {
@@ -160,14 +160,14 @@ impl Manifest {
             [address] => format!("{address:?}"),
             several => format!("{several:?}"),
         };
-        let endpoints: String = endpoints
+        let lines: String = endpoints
             .iter()
             .map(|endpoint| format!("  - {}\n", endpoint.flow()))
             .collect();
-        let endpoints = if endpoints.is_empty() {
+        let endpoints = if lines.is_empty() {
             " []\n".into()
         } else {
-            format!("\n{endpoints}")
+            format!("\n{lines}")
         };
         let settings: String = settings
             .iter()

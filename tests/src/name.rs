@@ -20,7 +20,7 @@ pub fn unique() -> String {
     )
 }
 
-/// Returns the process id in a name that begins with one of [`unique`].
+/// Returns the process id in a name that begins with a [`unique`] one.
 pub fn owner(name: &str) -> Option<u32> {
     name.strip_prefix(PREFIX)?.split_once('-')?.0.parse().ok()
 }
@@ -35,7 +35,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_tells_its_owner() {
+    fn a_name_contains_the_process_id_of_its_owner() {
         assert_eq!(owner(&unique()), Some(process::id()));
         assert_eq!(owner(&format!("{}-x7Yz", unique())), Some(process::id()));
         assert_eq!(owner("mesh-test-turns"), None);

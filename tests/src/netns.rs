@@ -12,8 +12,8 @@ use std::{
 
 use nix::sched::{CloneFlags, setns, unshare};
 
-/// A namespace without a name: the kernel removes it with the last reference, however the test
-/// ends.
+/// A namespace without a name. The kernel removes it with the last reference, also when the test is
+/// killed.
 pub struct Netns {
     file: File,
 }
@@ -63,7 +63,7 @@ impl AsFd for Netns {
     }
 }
 
-/// Runs on a thread of its own, because a thread may fail to return to its namespace.
+/// Runs on its own thread, because a thread may fail to return to its namespace.
 fn on_a_thread<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     thread::scope(|scope| match scope.spawn(work).join() {
         Ok(value) => value,

@@ -14,9 +14,9 @@ use crate::{cgroup::Cgroup, netns::Netns};
 /// A cgroup and a network namespace.
 #[derive(Clone)]
 pub struct Place {
-    /// Decides which programs see a socket.
+    /// The cgroup, which decides which programs see a socket.
     pub cgroup: Arc<Cgroup>,
-    /// Decides what a socket can reach.
+    /// The network namespace, which decides what a socket can reach.
     pub netns: Arc<Netns>,
 }
 
@@ -76,7 +76,7 @@ fn die_with_parent() -> io::Result<()> {
 
 fn enter_cgroup(entrance: &impl AsRawFd) -> io::Result<()> {
     let this_process = b"0";
-    // SAFETY: the buffer is as long as said.
+    // SAFETY: the buffer has the length that is passed.
     let written = unsafe {
         libc::write(
             entrance.as_raw_fd(),

@@ -1,18 +1,18 @@
-//! A pod: a cgroup below the node's, a network namespace of its own, and a veth to the node that
+//! A pod: a cgroup below the node's, its own network namespace, and a veth to the node that
 //! forwards for it.
 
 use std::{fs, net::IpAddr, path::Path};
 
 use crate::{Client, Node, Server, command_result::CommandResult, place::Place, server::Manner};
 
-/// Its devices and addresses go with its namespace.
+/// A pod. Its devices and addresses are removed with its namespace.
 pub struct Pod {
     place: Place,
     number: u8,
 }
 
 impl Pod {
-    /// Pod `number` of `node`: 10.201.`number`.2 and fd00:201:`number`::2.
+    /// Creates pod `number` of `node`, with the addresses 10.201.`number`.2 and fd00:201:`number`::2.
     pub fn start(node: &Node, number: u8) -> Self {
         let pod = Self {
             place: node.place().child(),
@@ -46,14 +46,14 @@ impl Pod {
         &self.place
     }
 
-    /// The node's IPv4 address towards it.
+    /// The node's IPv4 address on the veth to the pod.
     pub fn node_ip(&self) -> IpAddr {
         format!("10.201.{}.1", self.number)
             .parse()
             .expect("an address")
     }
 
-    /// The node's IPv6 address towards it.
+    /// The node's IPv6 address on the veth to the pod.
     pub fn node_ip6(&self) -> IpAddr {
         format!("fd00:201:{}::1", self.number)
             .parse()
@@ -103,7 +103,7 @@ impl Pod {
     }
 }
 
-/// Lets the node's namespace pass packets between its pods; no other namespace has these settings.
+/// Lets the node's namespace forward packets between its pods. No other namespace has these settings.
 fn forward(place: &Place) {
     place.netns.run(|| {
         for setting in ["net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding"] {

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Returns the processes that a process started.
+/// Returns the child processes of a process.
 pub fn children(parent: u32) -> BTreeSet<u32> {
     entries(Path::new("/proc"))
         .filter_map(|path| {

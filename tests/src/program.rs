@@ -1,4 +1,4 @@
-//! Runs programs of the distribution in a place: servers until dropped, and commands to their end.
+//! Runs programs of the distribution in a place: servers, which are killed when dropped, and commands.
 
 use std::{
     env,

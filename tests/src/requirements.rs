@@ -26,7 +26,7 @@ pub fn privilege() {
     );
 }
 
-/// Raises the limit of open files as far as allowed.
+/// Raises the limit of open files as far as the hard limit allows.
 pub fn descriptors() {
     if let Ok((_, most)) = getrlimit(Resource::RLIMIT_NOFILE) {
         // A lower limit is enough for all but the largest tests, which report it.

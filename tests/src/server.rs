@@ -19,18 +19,18 @@ use crate::{netns::Netns, requirements};
 /// Behaviour of a server after it has sent its name over TCP.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Manner {
-    /// Closes it.
+    /// Closes the connection.
     Closes,
-    /// Sends back what comes, until the client closes.
+    /// Echoes, until the client closes the connection.
     Echoes,
 }
 
-/// Serves until dropped.
+/// A server; stopped when dropped.
 pub struct Server {
     name: String,
     address: SocketAddr,
     seen: Arc<Seen>,
-    // Its end tells the thread to stop.
+    // The thread stops when this end of the pipe is closed.
     stop: Option<PipeWriter>,
     thread: Option<JoinHandle<()>>,
 }
@@ -60,12 +60,12 @@ impl Server {
         Self::start_as(Manner::Closes, netns, name, ip)
     }
 
-    /// The same, with a manner.
+    /// Listens at `ip` in `netns`, on one free port for both protocols, with this behaviour.
     pub fn start_as(manner: Manner, netns: &Netns, name: &str, ip: IpAddr) -> Self {
         Self::start_at(manner, netns, name, (ip, 0).into())
     }
 
-    /// The same, at a port; zero for any that is free.
+    /// Listens at an address and port; port 0 takes a free one.
     pub fn start_at(manner: Manner, netns: &Netns, name: &str, at: SocketAddr) -> Self {
         requirements::descriptors();
         let (tcp, udp) =
@@ -86,12 +86,12 @@ impl Server {
         }
     }
 
-    /// What it answers.
+    /// The name that it answers.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Where it listens.
+    /// The address at which it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
@@ -116,7 +116,7 @@ impl Drop for Server {
     fn drop(&mut self) {
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {
-            // Its panic has been printed; a second one here would hide the test's.
+            // Its panic is printed already. A second panic here would hide that of the test.
             let _ = thread.join();
         }
     }
@@ -171,14 +171,14 @@ fn serve(
 fn answer_tcp(listener: &TcpListener, answer: &str, seen: &Seen, mut then: impl FnMut(TcpStream)) {
     while let Ok((mut stream, client)) = listener.accept() {
         seen.count(&seen.tcp, client);
-        // A client that left early has counted its own error.
+        // Fails when the client has closed the socket early. The client counts that.
         let _ = stream.write_all(answer.as_bytes());
         then(stream);
     }
 }
 
-/// Sends back what is there to read; false at the end of the stream. Clients send little and wait
-/// for it, so writing never blocks.
+/// Echoes the bytes that can be read; returns false at the end of the stream. Clients send little and
+/// wait for the echo, so writing never blocks.
 fn echo(stream: &mut TcpStream) -> bool {
     let mut bytes = [0; 256];
     match stream.read(&mut bytes) {
@@ -191,7 +191,7 @@ fn answer_udp(socket: &UdpSocket, answer: &str, seen: &Seen) {
     let mut question = [0; 64];
     while let Ok((_, client)) = socket.recv_from(&mut question) {
         seen.count(&seen.udp, client);
-        // A client that left early has counted its own error.
+        // Fails when the client has closed the socket early. The client counts that.
         let _ = socket.send_to(answer.as_bytes(), client);
     }
 }

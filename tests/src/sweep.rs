@@ -9,7 +9,7 @@ use crate::{cgroup, name, requirements};
 pub fn sweep() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        // Pins first: a cgroup with links on it is only half gone.
+        // Pins first, because links keep a removed cgroup alive.
         remove_orphans(&requirements::bpffs(), |path| fs::remove_dir_all(path));
         remove_orphans(&requirements::cgroup2(), cgroup::remove);
         remove_orphans(&env::temp_dir(), |path| fs::remove_dir_all(path));

@@ -54,8 +54,8 @@ pub fn open_directory(directory: &Path) {
 /// Copies a program to a place where all users may run it.
 pub fn open_copy(program: &Path, directory: &Path) -> PathBuf {
     let copy = directory.join(program.file_name().expect("a program has a name"));
-    // A child copies: while this process has the copy open for writing, some other test's child
-    // could inherit the descriptor, and then the kernel refuses to run the file.
+    // A child process copies. If this process had the copy open for writing, a child of another test
+    // could inherit the descriptor, and the kernel would refuse to run the file (ETXTBSY).
     CommandResult::of(Command::new("cp").arg(program).arg(&copy), PATIENCE).expect_success();
     copy
 }

@@ -13,7 +13,7 @@ const BETWEEN_LOOKS: Duration = Duration::from_millis(1);
 /// How many times longer a deadline is in an emulated machine.
 const EMULATED: u32 = 10;
 
-/// Sleeps, for tests about time itself: a timeout that must expire, or must not.
+/// Sleeps, for tests about time: a timeout that must expire, or must not.
 pub fn pass(duration: Duration) {
     thread::sleep(duration);
 }

@@ -33,8 +33,7 @@ use mesh_core::{
 };
 use mesh_files::dir;
 
-/// Number of sockets that connect to each frontend, each of another client; all stay open to the
-/// end.
+/// Number of sockets that connect to each frontend. Each has another client, and all stay open.
 const SOCKETS: u32 = 1000;
 
 #[test]
@@ -124,8 +123,8 @@ fn admission() -> Admission {
     }
 }
 
-/// The case itself, or, where it has directories, each of them: `local` is the local source, others
-/// are named sources.
+/// Returns the sources of a case: its directories, or the case itself if it has none. The directory
+/// `local` is the local source, others are named sources.
 fn directories(case: &Path) -> Vec<ServiceDir> {
     let entries = fs::read_dir(case)
         .unwrap()
@@ -148,7 +147,7 @@ fn source(path: PathBuf) -> ServiceDir {
     }
 }
 
-/// The tables as text, with one line for each backend of a lookup table instead of one for each
+/// Returns the tables as text. A lookup table has one line for each backend instead of one for each
 /// slot.
 fn summed_up(tables: &Tables) -> String {
     let mut short = tables.clone();

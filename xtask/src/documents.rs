@@ -1,8 +1,8 @@
-//! Tests of the documents: links and file names lead to what exists.
+//! Tests of the documents: links, files and tests that they name exist.
 
 use std::{fs, path::Path};
 
-use crate::workspace::root;
+use crate::{checks::files, workspace::root};
 
 const DOCUMENTS: [&str; 11] = [
     "README.md",
@@ -67,6 +67,45 @@ fn source_files_that_are_named_exist() {
             .map(move |name| format!("{document}: {name}"))
     });
     assert_eq!(missing.collect::<Vec<_>>(), Vec::<String>::new());
+}
+
+/// SECURITY.md names tests of the kernel suite; `…` stands for any part of a name.
+#[test]
+fn kernel_tests_that_are_named_exist() {
+    let sources = files("rs");
+    let functions: Vec<&str> = sources
+        .values()
+        .flat_map(|text| text.split("fn ").skip(1))
+        .filter_map(|rest| rest.split('(').next())
+        .collect();
+    let text = read("SECURITY.md");
+    let code = text.split('`').skip(1).step_by(2);
+    let names = code.filter_map(|name| name.rsplit("::").next());
+    let missing: Vec<&str> = names
+        .filter(|name| is_sentence(name) && !functions.iter().any(|it| matches(it, name)))
+        .collect();
+    assert_eq!(missing, Vec::<&str>::new());
+}
+
+/// Returns whether a name has the form of a test's name: three or more words in small letters.
+fn is_sentence(name: &str) -> bool {
+    let is_part = |it: char| it.is_ascii_lowercase() || it.is_ascii_digit() || "_…".contains(it);
+    name.matches('_').count() >= 2 && name.chars().all(is_part)
+}
+
+/// Returns whether a name is the pattern, or has the parts around `…` in this order.
+fn matches(name: &str, pattern: &str) -> bool {
+    if !pattern.contains('…') {
+        return name == pattern;
+    }
+    let mut rest = name;
+    for part in pattern.split('…') {
+        let Some((_, tail)) = rest.split_once(part) else {
+            return false;
+        };
+        rest = tail;
+    }
+    true
 }
 
 /// Files are named from the top or, those of the agent, from its directory or its sources.

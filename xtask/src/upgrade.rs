@@ -52,8 +52,8 @@ pub fn upgrade(options: &Options) -> anyhow::Result<()> {
 
 /// Returns the last revision whose maps have another layout than those of this workspace.
 fn last_with_other_layout() -> anyhow::Result<String> {
-    let present = fs::read_to_string(workspace::root().join(LAYOUT))?;
-    let present = version(&present).context("no version of the layout in this workspace")?;
+    let layout = fs::read_to_string(workspace::root().join(LAYOUT))?;
+    let present = version(&layout).context("no version of the layout in this workspace")?;
     let changes = run::read(git().args(["log", "--format=%H", "--", LAYOUT]))?;
     for revision in changes.lines() {
         let then = run::read(git().arg("show").arg(format!("{revision}:{LAYOUT}")))?;
@@ -71,7 +71,7 @@ fn version(text: &str) -> Option<&str> {
     text.lines().find_map(|line| line.strip_prefix(VERSION))
 }
 
-/// Builds the agent of a revision, unless it is there. Returns its program.
+/// Builds the agent of a revision from a copy of its sources, unless it is there. Returns its program.
 fn build(revision: &str) -> anyhow::Result<PathBuf> {
     let directory = workspace::target().join("upgrade").join(revision);
     let agent = directory.join("mesh-agent");

@@ -144,8 +144,8 @@ impl Client {
             .expect("paths consist of escaped parts, so the request is well-formed");
         let end = Instant::now() + self.patience;
         loop {
-            let answer = timeout(REQUEST_TIME, self.fetch(request.clone())).await;
-            let answer = answer.map_err(|_| Error::Timeout {
+            let timed = timeout(REQUEST_TIME, self.fetch(request.clone())).await;
+            let answer = timed.map_err(|_| Error::Timeout {
                 socket: self.socket.clone(),
             })??;
             match answer.code {

@@ -1,4 +1,4 @@
-//! Why a request failed: the status and the words of the answer, which is JSON like every other.
+//! Answers to requests that failed: status and JSON body.
 
 use axum::{
     Json,

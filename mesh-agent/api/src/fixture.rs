@@ -197,7 +197,7 @@ pub struct Served {
     _stop: DropGuard,
 }
 
-/// Serves `fake` on a socket of its own.
+/// Serves `fake` on its own socket.
 pub fn served(fake: Fake) -> Served {
     let directory = TempDir::new().expect("a temporary directory can be created");
     let socket = directory.path().join("run/agent.sock");

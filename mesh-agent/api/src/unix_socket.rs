@@ -40,8 +40,8 @@ pub enum BindError {
     },
     /// It cannot be given to the group.
     #[error(
-        "socket {}: cannot give it to group {group}: {reason}; give the agent CAP_CHOWN for its start, or make that group one \
-         of its own (SupplementaryGroups= of a systemd unit, supplementalGroups of a pod)",
+        "socket {}: cannot give it to group {group}: {reason}; give the agent CAP_CHOWN for its start, or add it to that group \
+         (SupplementaryGroups= of a systemd unit, supplementalGroups of a pod)",
         path.display()
     )]
     Group {

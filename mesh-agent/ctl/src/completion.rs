@@ -94,10 +94,10 @@ fn command(typed: impl Iterator<Item = OsString>) -> Command {
             })
         })
         .mut_subcommand("backend", |noun| {
-            let noun = noun.mut_subcommand("list", of_service);
+            let listed = noun.mut_subcommand("list", of_service);
             let noun = ["drain", "undrain"]
                 .into_iter()
-                .fold(noun, |noun, verb| noun.mut_subcommand(verb, of_endpoint));
+                .fold(listed, |noun, verb| noun.mut_subcommand(verb, of_endpoint));
             // mut_arg() moves an argument behind the others, so the last one is moved as well.
             noun.mut_subcommand("weight", |verb| {
                 of_endpoint(verb).mut_arg("weight", |arg| arg)

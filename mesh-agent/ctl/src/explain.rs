@@ -126,10 +126,10 @@ fn page(explanation: &Explanation, layout: Layout) -> String {
         balance.clone().map(|balance| ("Balance", balance)),
         Some(("Verdict", format!("{verdict}{reason}"))),
     ];
-    let page = facts(known.into_iter().flatten());
-    let mut page = notes
-        .iter()
-        .fold(page, |page, note| page + "Note: " + &printable(note) + "\n");
+    let mut page = facts(known.into_iter().flatten());
+    for note in notes {
+        page = page + "Note: " + &printable(note) + "\n";
+    }
     for (number, tier) in (1..).zip(tiers) {
         let title = format!("\nTier {number}: {:.0}% usable\n", tier.usable_percent);
         page += &(title + &indented(&candidates(&tier.backends, layout)));

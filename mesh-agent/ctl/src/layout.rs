@@ -307,9 +307,12 @@ fn cut(text: &str, width: usize) -> Cow<'_, str> {
     if length <= width {
         return text.into();
     }
-    let tail = width.saturating_sub(1) / 2;
-    let head: String = text.chars().take(width.saturating_sub(tail + 1)).collect();
-    let tail: String = text.chars().skip(length - tail).collect();
+    let tail_length = width.saturating_sub(1) / 2;
+    let head: String = text
+        .chars()
+        .take(width.saturating_sub(tail_length + 1))
+        .collect();
+    let tail: String = text.chars().skip(length - tail_length).collect();
     (head + "…" + &tail).into()
 }
 

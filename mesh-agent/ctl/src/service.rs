@@ -180,31 +180,29 @@ fn page(service: &Service, layout: Layout) -> String {
         });
         page = page + "\n" + &layout.table(&FRONTENDS, rows);
     }
-    let page = ports
-        .iter()
-        .fold(page, |page, port| page + "\n" + &section(port, layout));
-    if notes.is_empty() {
-        return page;
+    for port in ports {
+        page = page + "\n" + &section(port, layout);
     }
-    notes.iter().fold(page + "\nNotes:\n", |page, note| {
-        page + "  " + &printable(note) + "\n"
-    })
+    if !notes.is_empty() {
+        page += "\nNotes:\n";
+    }
+    for note in notes {
+        page = page + "  " + &printable(note) + "\n";
+    }
+    page
 }
 
 /// Formats a port and its endpoints.
 fn section(port: &ServicePort, layout: Layout) -> String {
-    let title = format!(
+    let mut title = format!(
         "Port {}: {}\n  {}\n",
         printable(&port.label()),
         counters(port),
         traffic(port)
     );
-    let title = port
-        .health_check
-        .as_ref()
-        .map(check)
-        .into_iter()
-        .fold(title, |title, line| title + "  " + &printable(&line) + "\n");
+    if let Some(health_check) = &port.health_check {
+        title = title + "  " + &printable(&check(health_check)) + "\n";
+    }
     if port.endpoints.is_empty() {
         return title + "  no endpoints: connects are refused\n";
     }

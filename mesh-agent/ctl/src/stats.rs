@@ -177,7 +177,7 @@ fn list(stats: &[Stats<'_>], layout: Layout) -> String {
     layout.sparse(&columns, stats.iter().map(|stats| row(stats, &details)))
 }
 
-/// Returns the counters with a column of their own. UNRECORDED is the last column.
+/// Returns the counters with their own column. UNRECORDED is the last column.
 fn details() -> Vec<Counter> {
     let others = ServiceCounters::details().filter(|counter| *counter != Counter::Unrecorded);
     others.chain([Counter::Unrecorded]).collect()

@@ -137,11 +137,11 @@ fn readiness(status: &Status) -> String {
         problems,
         ..
     } = status;
-    let wrong = [
+    let all = [
         (problems.len(), "problem"),
         (number(*errors_total), "error"),
     ];
-    let wrong: Vec<_> = wrong
+    let wrong: Vec<_> = all
         .into_iter()
         .filter(|(number, _)| *number > 0)
         .map(|(n, noun)| count(n, noun))

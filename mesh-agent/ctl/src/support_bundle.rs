@@ -132,10 +132,10 @@ fn text(name: &str, text: &str) -> Part {
 /// Returns releases of kernel, distribution and meshctl, and mounts of cgroup and bpf filesystems.
 fn node() -> String {
     let read = |path| fs::read_to_string(path).unwrap_or_else(|error| format!("{path}: {error}\n"));
-    let mounts = mounts::read().unwrap_or_default().into_iter();
+    let all = mounts::read().unwrap_or_default().into_iter();
     let wanted = [&b"cgroup2"[..], b"cgroup", b"bpf"];
-    let mounts = mounts.filter(|mount| wanted.contains(&mount.kind.as_slice()));
-    let mounts = mounts.map(|mount| {
+    let relevant = all.filter(|mount| wanted.contains(&mount.kind.as_slice()));
+    let mounts = relevant.map(|mount| {
         let kind = String::from_utf8_lossy(&mount.kind).into_owned();
         let root = String::from_utf8_lossy(&mount.root).into_owned();
         format!("{kind} {root} at {}\n", mount.point.display())

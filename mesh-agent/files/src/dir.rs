@@ -24,7 +24,7 @@ pub fn read<D: Clone + Into<ServiceDir>>(directories: &[D]) -> Update {
     DirectoryReader::new(directories.iter().cloned(), false).read()
 }
 
-/// Reads directories, single files and, as `-`, standard input once. Services keep the front ends
+/// Reads directories, single files and, as `-`, standard input once. Services keep the frontends
 /// that they hold. An empty file is an error, because the command that should have written it may
 /// have failed.
 pub fn read_paths(paths: &[ServiceDir], holders: FrontendOwners, admission: Admission) -> Update {
@@ -84,7 +84,7 @@ impl DirectoryReader {
         }
     }
 
-    /// Lets services keep the front ends that they hold before the first read. `ask` is called
+    /// Lets services keep the frontends that they hold before the first read. `ask` is called
     /// once, after the first files are parsed.
     pub fn keeping(self, ask: impl FnOnce() -> FrontendOwners + Send + 'static) -> Self {
         Self {

@@ -99,11 +99,9 @@ fn neighbours() -> BTreeSet<Neighbour> {
         .into_iter()
         .filter(|name| name.bytes().all(|byte| byte.is_ascii_digit()))
         .map(|pid| read(format!("/proc/{pid}/comm")));
-    let interfaces = if_nameindex().ok();
-    let interfaces = interfaces
-        .iter()
-        .flat_map(nix::net::if_::Interfaces::to_slice);
-    let interfaces = interfaces.map(|it| it.name().to_string_lossy().into_owned());
+    let list = if_nameindex().ok();
+    let entries = list.iter().flat_map(nix::net::if_::Interfaces::to_slice);
+    let interfaces = entries.map(|it| it.name().to_string_lossy().into_owned());
     let pins = PINS.into_iter().flat_map(names);
     let mut found = BTreeSet::new();
     found.extend(processes.filter_map(|name| trace("process", &name, &PROCESSES)));

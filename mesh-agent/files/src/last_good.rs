@@ -59,7 +59,7 @@ impl LastGoodStore {
                 Ok((path, version)) => _ = versions.insert(path, version),
                 Err(error) => {
                     let reason = format!(
-                        "cannot read {}, so its file counts as it is now: {error}",
+                        "cannot read {}, so its file has no last good version: {error}",
                         entry.display()
                     );
                     self.problem = Some(reason);
@@ -99,7 +99,7 @@ impl LastGoodStore {
             self.problem = self.write(small, gone).err().map(|error| {
                 let directory = self.directory.display();
                 format!(
-                    "cannot write {directory}, so a file that goes wrong while no agent runs counts as it is: {error}"
+                    "cannot write {directory}, so a file that becomes invalid while no agent runs has no last good version: {error}"
                 )
             });
         }

@@ -1,5 +1,6 @@
 //! Reads the mounts of this thread's mount namespace. Lines are parsed one by one and as bytes,
-//! because mount points may contain any bytes and other programs choose them.
+//! because other programs choose mount points, which may contain any bytes. procfs 0.18 reads the
+//! file as UTF-8, so that one mount point with other bytes hides all mounts, and leaves `\040` as it is.
 
 use std::{
     ffi::OsString,

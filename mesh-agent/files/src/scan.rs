@@ -106,10 +106,10 @@ fn read_all(directories: &[PathBuf]) -> Scan {
 
 /// Returns the service files of a directory, in order. May block on the filesystem.
 pub fn list(directory: &Path) -> io::Result<Vec<PathBuf>> {
-    let paths = fs::read_dir(directory)?
+    let all = fs::read_dir(directory)?
         .map(|entry| entry.map(|entry| entry.path()))
         .collect::<io::Result<Vec<_>>>()?;
-    let mut paths: Vec<PathBuf> = paths.into_iter().filter(|path| is_ours(path)).collect();
+    let mut paths: Vec<PathBuf> = all.into_iter().filter(|path| is_ours(path)).collect();
     paths.sort_unstable();
     Ok(paths)
 }

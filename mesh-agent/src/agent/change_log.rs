@@ -100,8 +100,8 @@ fn since<'a>(left: &Tables, world: &'a World) -> impl Iterator<Item = Change<'a>
     let is_gone = |name: &ServiceName| {
         world.complete && !world.services.contains_key(name) && !world.uncertain.contains(name)
     };
-    let removed = before.into_iter().filter(move |name| is_gone(name));
-    let removed = removed.map(move |name| Change {
+    let names = before.into_iter().filter(move |name| is_gone(name));
+    let removed = names.map(move |name| Change {
         service: Cow::Owned(name),
         what: what("removed"),
         by: "service files".to_owned(),
@@ -198,11 +198,11 @@ fn altered(address: SocketAddr, old: &Endpoint, new: &Endpoint) -> String {
     let condition = (old.condition != new.condition).then(|| format!("is {}", new.condition));
     let weight = (old.weight != new.weight)
         .then(|| format!("has weight {} instead of {}", new.weight, old.weight));
-    let what: Vec<String> = condition.into_iter().chain(weight).collect();
-    let what = if what.is_empty() {
+    let parts: Vec<String> = condition.into_iter().chain(weight).collect();
+    let what = if parts.is_empty() {
         "changed".to_owned()
     } else {
-        what.join(" and ")
+        parts.join(" and ")
     };
     format!("endpoint {address} {what}")
 }

@@ -1,5 +1,5 @@
-//! What every room gets. A room is a task beside the owner: the API, the metrics, the health checks,
-//! the sweep of socket rows.
+//! The context that every room gets: settings, snapshots, meter, inbox and end of life. A room is a
+//! task beside the owner: the API, the metrics, the health checks, the sweep of socket rows.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! What the owner is told, and what follows. Both are plain data, so that tests of the owner need
-//! no runtime.
+//! The events that the owner handles, and the effects of each. Both are plain data, so that tests
+//! of the owner need no runtime.
 
 use std::{
     collections::BTreeSet,

@@ -22,8 +22,8 @@ pub(super) fn run(
     let descriptor = log.descriptor()?;
     Ok(async move {
         // SAFETY: the descriptor is owned, stays the same, and is closed after it is deregistered.
-        let readable = unsafe { AsyncFd::register_with_interest(descriptor, Interest::READABLE) };
-        let readable = match readable {
+        let registered = unsafe { AsyncFd::register_with_interest(descriptor, Interest::READABLE) };
+        let readable = match registered {
             Ok(readable) => readable,
             Err(error) => return warn!("cannot read the log of the kernel programs: {error}"),
         };

@@ -13,8 +13,8 @@ const IPVS: &str = "kube-ipvs0";
 
 /// Returns the addresses of all interfaces, and loopback, which every network namespace has.
 pub(super) fn read() -> nix::Result<BTreeSet<IpAddr>> {
-    let found = getifaddrs()?.filter(|interface| interface.interface_name != IPVS);
-    let found = found
+    let interfaces = getifaddrs()?.filter(|interface| interface.interface_name != IPVS);
+    let found = interfaces
         .filter_map(|interface| address(&interface.address?))
         .filter(is_reachable);
     Ok(found

@@ -1,5 +1,5 @@
-//! What happens before other threads start: the check of capabilities, the start of the namespace
-//! helper, and giving up what neither the start nor the run needs.
+//! Prepares the process before other threads start: checks capabilities, starts the namespace
+//! helper, and gives up what neither the start nor the run needs.
 
 use std::sync::Arc;
 
@@ -29,10 +29,10 @@ pub fn prepare(settings: &mut Settings) -> anyhow::Result<Preparation> {
     let mut degraded = missing_capabilities::turn_off(settings, &capabilities);
     let enters = settings.enter_namespaces
         || !settings.excluded_netns.is_empty() && capabilities.enter_namespaces();
-    let helper = enters
+    let started = enters
         .then(|| Helper::start(settings.system_call_filter))
         .transpose();
-    let helper = helper.unwrap_or_else(|error| {
+    let helper = started.unwrap_or_else(|error| {
         degraded.push(format!(
             "network namespaces other than the agent's are not entered: the namespace helper cannot be started: {error}"
         ));

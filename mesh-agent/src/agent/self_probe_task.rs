@@ -20,7 +20,7 @@ use crate::{
     config::Settings,
     dataplane::exclude,
     namespaces::Namespaces,
-    self_probe::{Outcome, Pass, SelfProbe, contains_agent, failing, own_cgroup},
+    self_probe::{HookState, Pass, SelfProbe, contains_agent, failing, own_cgroup},
 };
 
 /// Time between two passes. With the longest pass, twice, a failure is noticed within ten seconds.
@@ -42,7 +42,7 @@ impl ProbeReport {
             .map_or(0, |now| now.as_secs());
         let working = pass
             .iter()
-            .filter(|(_, outcome)| **outcome == Outcome::Works);
+            .filter(|(_, result)| **result == HookState::Works);
         self.worked.extend(working.map(|(hook, _)| (*hook, now)));
         Self { pass, ..self }
     }
@@ -54,25 +54,25 @@ impl ProbeReport {
 
     /// Returns what is wrong and what to do, in one line, if hooks fail.
     pub(super) fn problem(&self, cgroup: &Path) -> Option<String> {
-        let reason = self.pass.values().find_map(|outcome| match outcome {
-            Outcome::Fails(reason) => Some(reason),
+        let reason = self.pass.values().find_map(|result| match result {
+            HookState::Fails(reason) => Some(reason),
             _ => None,
         })?;
         Some(format!(
-            "connects of the agent's own are not served by {} in cgroup {}: {reason}; restart the agent, which attaches its \
+            "the agent's own connects are not served by {} in cgroup {}: {reason}; restart the agent, which attaches its \
              programs again, and see `meshctl doctor`",
             failing(&self.pass).join(", "),
             cgroup.display()
         ))
     }
 
-    /// Returns the outcomes for the API.
+    /// Returns the results for the API.
     pub(super) fn hooks(&self) -> Vec<HookProbe> {
-        let hook = |(hook, outcome): (&&'static str, &Outcome)| {
-            let (state, reason) = match outcome {
-                Outcome::Works => (probe_state::WORKS, ""),
-                Outcome::Fails(reason) => (probe_state::FAILS, reason.as_str()),
-                Outcome::Unknown(reason) => (probe_state::UNKNOWN, reason.as_str()),
+        let hook = |(hook, result): (&&'static str, &HookState)| {
+            let (state, reason) = match result {
+                HookState::Works => (probe_state::WORKS, ""),
+                HookState::Fails(reason) => (probe_state::FAILS, reason.as_str()),
+                HookState::Unknown(reason) => (probe_state::UNKNOWN, reason.as_str()),
             };
             HookProbe {
                 hook: (*hook).to_owned(),
@@ -123,7 +123,7 @@ pub(super) async fn run(
 /// Probes once, and again when a hook fails, because programs may be replaced at that moment.
 fn pass(probe: &SelfProbe, settings: &Settings, namespaces: &Namespaces) -> Pass {
     if let Some(reason) = unserved(settings, namespaces) {
-        let unknown = |hook| (hook, Outcome::Unknown(reason.to_owned()));
+        let unknown = |hook| (hook, HookState::Unknown(reason.to_owned()));
         return SelfProbe::hooks().map(unknown).collect();
     }
     let first = probe.pass();
@@ -172,17 +172,20 @@ mod tests {
     #[test]
     fn failing_hooks_are_named_with_what_to_do_and_when_they_worked_last() {
         let at = |seconds| UNIX_EPOCH + Duration::from_secs(seconds);
-        let well = Pass::from([("connect4", Outcome::Works), ("connect6", Outcome::Works)]);
+        let well = Pass::from([
+            ("connect4", HookState::Works),
+            ("connect6", HookState::Works),
+        ]);
         let report = ProbeReport::default().after(well, at(7));
         assert!(report.is_well());
         assert_eq!(report.problem(Path::new("/sys/fs/cgroup")), None);
-        let lost = Outcome::Fails("192.0.0.8:4711 is not translated: refused".into());
-        let ill = Pass::from([("connect4", lost), ("connect6", Outcome::Works)]);
+        let lost = HookState::Fails("192.0.0.8:4711 is not translated: refused".into());
+        let ill = Pass::from([("connect4", lost), ("connect6", HookState::Works)]);
         let report = report.after(ill, at(10));
         assert_eq!(
             report.problem(Path::new("/sys/fs/cgroup")).as_deref(),
             Some(
-                "connects of the agent's own are not served by connect4 in cgroup /sys/fs/cgroup: 192.0.0.8:4711 is not \
+                "the agent's own connects are not served by connect4 in cgroup /sys/fs/cgroup: 192.0.0.8:4711 is not \
                  translated: refused; restart the agent, which attaches its programs again, and see `meshctl doctor`"
             )
         );

@@ -199,12 +199,12 @@ const fn is_doubtful(row: &SocketRow) -> bool {
 
 /// Returns a test for TCP services, whose counts come from rows of SOCKETS alone.
 fn tcp(tables: &Tables) -> impl Fn(u32) -> bool + use<> {
-    let ids = tables
+    let found = tables
         .services
         .values()
         .filter(|row| row.key.protocol == protocol::TCP)
         .map(|row| row.id);
-    let ids: HashSet<u32> = ids.collect();
+    let ids: HashSet<u32> = found.collect();
     move |id| ids.contains(&id)
 }
 

@@ -117,11 +117,11 @@ pub(super) fn complete(given: Given, wrong: &mut Vec<String>) -> Option<Settings
     let cgroup = given
         .cgroup
         .or_else(|| cgroup2().map_err(|reason| wrong.push(reason)).ok())?;
-    let vip_pools = all_valid(given.vip_pool);
-    let vip_pools = if vip_pools.is_empty() {
+    let given_pools = all_valid(given.vip_pool);
+    let vip_pools = if given_pools.is_empty() {
         vec![default_pool()]
     } else {
-        vip_pools
+        given_pools
     };
     Some(Settings {
         services: service_dirs,

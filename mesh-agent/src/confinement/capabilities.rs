@@ -55,11 +55,11 @@ pub fn keep_for_helper() -> Result<(), CapsError> {
 /// Returns what the daemon needs at run time. `CAP_NET_ADMIN` closes sockets. Where descriptors of
 /// maps are not enough to use them, `CAP_BPF` is needed too, or `CAP_SYS_ADMIN`, which includes it.
 fn needed(held: &CapsHashSet, map_access_needs_bpf: bool) -> CapsHashSet {
-    let bpf = match held.contains(&Capability::CAP_BPF) {
+    let lookup = match held.contains(&Capability::CAP_BPF) {
         true => Capability::CAP_BPF,
         false => Capability::CAP_SYS_ADMIN,
     };
-    let bpf = map_access_needs_bpf.then_some(bpf);
+    let bpf = map_access_needs_bpf.then_some(lookup);
     [Capability::CAP_NET_ADMIN].into_iter().chain(bpf).collect()
 }
 

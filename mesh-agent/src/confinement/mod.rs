@@ -1,4 +1,4 @@
-//! What this process may still do after its start: capabilities on every thread, and system calls.
+//! Confines this process after its start: the capabilities of every thread, and the system calls.
 //!
 //! ```text
 //! main ──► RunTime::begin ──► worker threads: RunTime::enter ──► programs are attached ──► main thread: RunTime::enter

@@ -84,7 +84,7 @@ fn fall_through_into_loop(program: &[bpf_insn]) -> Option<(usize, usize)> {
 }
 
 /// Returns the edges from an instruction in the kernel's order: the next instruction first. The
-/// second half of a wide load is an instruction of its own, as it is for those kernels.
+/// second half of a wide load is a separate instruction, as it is for those kernels.
 fn edges(program: &[bpf_insn], at: usize) -> Vec<Edge> {
     let instruction = &program[at];
     let next = |may_close_loop| Edge {
@@ -123,30 +123,32 @@ pub(super) fn is_function(instruction: &bpf_insn) -> bool {
         || (code == BPF_LD | BPF_IMM | BPF_DW && source == BPF_PSEUDO_FUNC)
 }
 
+/// Returns an instruction with this destination and source register.
+pub(super) fn instruction(code: u32, to: u8, from: u8, off: i16, imm: i32) -> bpf_insn {
+    let code = u8::try_from(code).expect("a code is a byte");
+    let mut instruction = bpf_insn {
+        code,
+        _bitfield_align_1: [],
+        _bitfield_1: Default::default(),
+        off,
+        imm,
+    };
+    instruction.set_dst_reg(to);
+    instruction.set_src_reg(from);
+    instruction
+}
+
 mod tests {
     use super::*;
 
     const CONDITIONAL: u32 = BPF_JMP | 0x50;
 
-    fn instruction(code: u32, source: u8, off: i16, imm: i32) -> bpf_insn {
-        let code = u8::try_from(code).expect("a code is a byte");
-        let mut instruction = bpf_insn {
-            code,
-            _bitfield_align_1: [],
-            _bitfield_1: Default::default(),
-            off,
-            imm,
-        };
-        instruction.set_src_reg(source);
-        instruction
-    }
-
     fn plain() -> bpf_insn {
-        instruction(0xb7, 0, 0, 0)
+        instruction(0xb7, 0, 0, 0, 0)
     }
 
     fn jump(code: u32, off: i16) -> bpf_insn {
-        instruction(code, 0, off, 0)
+        instruction(code, 0, 0, off, 0)
     }
 
     fn exit() -> bpf_insn {
@@ -155,13 +157,13 @@ mod tests {
 
     fn function(imm: i32) -> [bpf_insn; 2] {
         [
-            instruction(BPF_LD | BPF_IMM | BPF_DW, 4, 0, imm),
-            instruction(0, 0, 0, 0),
+            instruction(BPF_LD | BPF_IMM | BPF_DW, 0, 4, 0, imm),
+            instruction(0, 0, 0, 0, 0),
         ]
     }
 
     fn call(imm: i32) -> bpf_insn {
-        instruction(BPF_JMP | BPF_CALL, 1, 0, imm)
+        instruction(BPF_JMP | BPF_CALL, 0, 1, 0, imm)
     }
 
     #[test]

@@ -57,7 +57,7 @@ fn from(
 
 mod tests {
     use super::*;
-    use crate::dataplane::kernel::OBJECT;
+    use crate::dataplane::{back_edges::instruction, kernel::OBJECT};
 
     #[test]
     fn linux_7_3_analyses_every_program_with_few_paths_of_calls() {
@@ -71,18 +71,10 @@ mod tests {
 
     #[test]
     fn a_function_that_is_called_twice_by_one_that_is_called_twice_counts_four_times() {
-        let instruction = |code, source, imm| {
-            let mut instruction = bpf_insn {
-                code,
-                _bitfield_align_1: [],
-                _bitfield_1: Default::default(),
-                off: 0,
-                imm,
-            };
-            instruction.set_src_reg(source);
-            instruction
-        };
-        let (call, exit) = (|to| instruction(0x85, 1, to), instruction(0x95, 0, 0));
+        let (call, exit) = (
+            |to| instruction(0x85, 0, 1, 0, to),
+            instruction(0x95, 0, 0, 0, 0),
+        );
         // The program at 0, a function at 3 and one at 6.
         let program = [call(2), call(1), exit, call(2), call(1), exit, exit];
         assert_eq!(paths(&program), (1 + 2 * (1 + 2)) + (1 + 2) + 1);

@@ -85,8 +85,8 @@ fn walk(top: &Path, mut each: impl FnMut(u64)) -> io::Result<BTreeSet<u64>> {
             .filter_map(|group| fs::read_dir(group).ok())
             .flatten()
             .flatten();
-        let directories = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
-        let directories = directories.inspect(|entry| each(entry.ino()));
+        let all = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+        let directories = all.inspect(|entry| each(entry.ino()));
         let groups: Vec<_> = directories
             .filter(|entry| entry.file_name().to_str().is_some_and(is_group))
             .collect();

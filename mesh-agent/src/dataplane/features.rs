@@ -1,5 +1,6 @@
-//! What the programs need of the kernel, and some kernels lack. Probes the running kernel, returns
-//! what is [loaded differently](Adapted), or the [reason](Unsupported) to load nothing.
+//! Kernel features that the programs need or use, and that some kernels lack. Probes the running
+//! kernel, returns what is [loaded differently](Adapted), or the [reason](Unsupported) to load
+//! nothing.
 //!
 //! Only probes decide, never version numbers: distributions backport features. Versions are in the
 //! messages, for a user who looks for a kernel.

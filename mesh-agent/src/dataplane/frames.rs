@@ -107,24 +107,10 @@ mod tests {
     use aya_obj::generated::{BPF_CALL, BPF_EXIT, BPF_JMP, BPF_MEM};
 
     use super::*;
-    use crate::dataplane::kernel::OBJECT;
+    use crate::dataplane::{back_edges::instruction, kernel::OBJECT};
 
     const ADD: u32 = BPF_ALU64 | BPF_ADD | BPF_K;
     const COPY: u32 = BPF_ALU64 | BPF_MOV | BPF_X;
-
-    fn instruction(code: u32, to: u8, from: u8, off: i16, imm: i32) -> bpf_insn {
-        let code = u8::try_from(code).expect("a code is a byte");
-        let mut instruction = bpf_insn {
-            code,
-            _bitfield_align_1: [],
-            _bitfield_1: Default::default(),
-            off,
-            imm,
-        };
-        instruction.set_dst_reg(to);
-        instruction.set_src_reg(from);
-        instruction
-    }
 
     fn store(offset: i16) -> bpf_insn {
         instruction(BPF_STX | BPF_MEM, END, 0, offset, 0)

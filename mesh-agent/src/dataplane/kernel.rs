@@ -36,7 +36,7 @@ use crate::desired::{Capacity, Tables, plan::Op};
 /// The object with all programs and maps, which this crate's build script builds from `mesh-ebpf`.
 pub(super) static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/mesh"));
 
-/// Name of the constant for whether refusals have an error of their own.
+/// Name of the constant for whether refusals have their own error.
 const HAS_SET_RETVAL: &str = "HAS_SET_RETVAL";
 /// Name of the constant for whether EXCLUDED may have rows.
 const EXCLUSIONS: &str = "EXCLUSIONS";
@@ -209,12 +209,12 @@ impl Kernel {
 
     /// Returns access to the same rows and their counts, in parallel to the data plane.
     pub fn socket_rows(&self) -> anyhow::Result<Sockets> {
-        let program: &SocketFilter = self
+        let loaded: &SocketFilter = self
             .programs
             .program(sockets::PROGRAM)
             .and_then(|program| program.try_into().ok())
             .expect(HAS_ALL);
-        let program = program.fd()?.as_fd().try_clone_to_owned()?;
+        let program = loaded.fd()?.as_fd().try_clone_to_owned()?;
         Ok(Sockets {
             maps: Arc::clone(&self.maps),
             program,

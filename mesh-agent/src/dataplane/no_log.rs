@@ -1,4 +1,4 @@
-//! What the feature `kernel-log` leaves in the programs: nothing without it.
+//! Tests that the programs contain nothing of the feature `kernel-log` in builds without it.
 
 use std::collections::BTreeSet;
 

@@ -186,10 +186,8 @@ fn pinned_beside(own: &Path, hook: &str, cgroup: &Cgroup) -> Vec<(u32, PathBuf)>
         .flatten()
         .flatten();
     // A symbolic link may belong to another user and lead to any pins.
-    let directories = beside.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
-    let directories = directories
-        .map(|entry| entry.path())
-        .filter(|path| path != own);
+    let entries = beside.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+    let directories = entries.map(|entry| entry.path()).filter(|path| path != own);
     directories
         .flat_map(|path| {
             links(&path, hook, cgroup)

@@ -114,8 +114,8 @@ impl PinDir {
                 .map_err(io::Error::other)
                 .and_then(|()| File::open(lock))
         };
-        let lock = lock::take(&path.join(LOCK), open).map_err(io_error("lock", path))?;
-        let lock = lock.ok_or_else(|| Error::Locked(path.to_owned()))?;
+        let taken = lock::take(&path.join(LOCK), open).map_err(io_error("lock", path))?;
+        let lock = taken.ok_or_else(|| Error::Locked(path.to_owned()))?;
         Ok(Self {
             path: path.to_owned(),
             _lock: lock,
@@ -237,14 +237,14 @@ impl PinDir {
             hook,
             reason: chain(&error),
         };
-        let link = program.attach_link(&cgroup.directory).map_err(reason)?;
+        let new_link = program.attach_link(&cgroup.directory).map_err(reason)?;
         match fs::remove_file(path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 return Err(io_error("remove", path)(error));
             }
             _ => {}
         }
-        link.pin(path).map_err(|error| Error::Attach {
+        new_link.pin(path).map_err(|error| Error::Attach {
             hook,
             reason: chain(&error),
         })?;

@@ -1,6 +1,6 @@
-//! Which rows are the self-probe's: services at addresses that no service can have, each with one
-//! backend. They lie behind the rows that settings size, and [`dump`](super::Dataplane::dump) leaves
-//! them out, so that only the probe knows of them.
+//! Tells the rows of the self-probe from others: services at addresses that no service can have,
+//! each with one backend. They lie behind the rows that settings size, and
+//! [`dump`](super::Dataplane::dump) leaves them out, so that only the probe knows of them.
 
 use std::{collections::BTreeMap, net::IpAddr};
 

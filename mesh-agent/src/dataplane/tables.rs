@@ -152,8 +152,8 @@ impl TableMap<u32, String> for Names<'_> {
     }
 
     fn dump(&self, _: &Tables, capacity: Capacity) -> Result<Table<u32, String>, Error> {
-        let names = self.names.scan()?.into_iter();
-        let names = names.filter(|(id, _)| *id < capacity.services);
+        let scanned = self.names.scan()?.into_iter();
+        let names = scanned.filter(|(id, _)| *id < capacity.services);
         Ok(names.map(|(id, name)| (id, name_text(&name))).collect())
     }
 }
@@ -180,8 +180,8 @@ impl<'a> Words<'a> {
 
 impl TableMap<u32, u64> for Words<'_> {
     fn put(&self, rows: &[(u32, u64)]) -> Written {
-        let rows = rows.iter();
-        let rows: Vec<_> = rows
+        let given = rows.iter();
+        let rows: Vec<_> = given
             .map(|&(word, bits)| (word, bits | probe_rows::filter_bits(word)))
             .collect();
         self.0.update(&rows)
@@ -192,8 +192,8 @@ impl TableMap<u32, u64> for Words<'_> {
     }
 
     fn dump(&self, tables: &Tables, _: Capacity) -> Result<Table<u32, u64>, Error> {
-        let words = self.0.range(0, maps::ADDRESS_FILTER.capacity() as usize)?;
-        let mut words = words.into_iter().collect();
+        let range = self.0.range(0, maps::ADDRESS_FILTER.capacity() as usize)?;
+        let mut words = range.into_iter().collect();
         probe_rows::hide_bits(&mut words, &tables.services);
         Ok(words.into_iter().filter(|(_, bits)| *bits != 0).collect())
     }

@@ -73,14 +73,14 @@ where
         .await
         .map_err(|error| protocol(&error))?;
     let mut connection = std::pin::pin!(connection);
-    let mut response = std::pin::pin!(sender.send_request(request));
+    let mut pending = std::pin::pin!(sender.send_request(request));
     let response: Response<Incoming> = tokio::select! {
         biased;
-        response = &mut response => response.map_err(|error| protocol(&error))?,
+        response = &mut pending => response.map_err(|error| protocol(&error))?,
         // The connection may end together with the answer.
         end = &mut connection => {
             end.map_err(|error| protocol(&error))?;
-            response.await.map_err(|error| protocol(&error))?
+            pending.await.map_err(|error| protocol(&error))?
         }
     };
     let (head, _) = response.into_parts();

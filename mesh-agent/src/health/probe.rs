@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Probes endpoints at their own address. The agent is in the same cgroup tree as all clients, so
-/// an endpoint whose address and port are also a front end is probed through that service, as
+/// an endpoint whose address and port are also a frontend is probed through that service, as
 /// clients would reach it.
 #[derive(Clone)]
 pub(super) struct Prober {

@@ -11,6 +11,8 @@ pub(super) mod queues;
 
 use std::{collections::HashMap, time::Duration};
 
+use mesh_common::hash::GOLDEN_64;
+
 use self::queues::{Line, Queues};
 use crate::{hash::mix, model::ServiceName};
 
@@ -24,9 +26,6 @@ const BURST: u64 = 32;
 const TICK: Duration = Duration::from_millis(40);
 /// Factor by which probes may start faster than average after a pause.
 const CATCH_UP: u64 = 2;
-/// 2⁶⁴ divided by the golden ratio:
-/// <https://en.wikipedia.org/wiki/Low-discrepancy_sequence#Additive_recurrence>
-const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// Id of a target, which is never reused.
 pub(super) type Id = u64;
@@ -94,7 +93,7 @@ impl Schedule {
         let first = now
             + fraction(
                 pace.interval,
-                self.seed.wrapping_add(id).wrapping_mul(GOLDEN),
+                self.seed.wrapping_add(id).wrapping_mul(GOLDEN_64),
             );
         let place = Grid {
             line: self.queues.line(service),
@@ -118,7 +117,7 @@ impl Schedule {
         let spread = now
             + fraction(
                 pace.interval,
-                self.seed.wrapping_add(id).wrapping_mul(GOLDEN),
+                self.seed.wrapping_add(id).wrapping_mul(GOLDEN_64),
             );
         let regular = |due: Duration| {
             (due + pace.interval)
@@ -228,7 +227,7 @@ impl Grid {
         let allowance = interval * jitter_percent.into() / 100;
         grid.saturating_add(fraction(
             allowance,
-            mix(seed ^ self.round.wrapping_mul(GOLDEN)),
+            mix(seed ^ self.round.wrapping_mul(GOLDEN_64)),
         ))
     }
 }

@@ -52,21 +52,21 @@ fn half_open(address: SocketAddr) -> io::Result<Socket> {
     } else {
         AddressFamily::Inet6
     };
-    let socket = socket(
+    let descriptor = socket(
         family,
         SockType::Stream,
         SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC,
         None,
     )?;
     setsockopt(
-        &socket,
+        &descriptor,
         Linger,
         &libc::linger {
             l_onoff: 1,
             l_linger: 0,
         },
     )?;
-    let socket = Socket::from(socket);
+    let socket = Socket::from(descriptor);
     socket.set_quickack(false)?;
     Ok(socket)
 }

@@ -76,10 +76,10 @@ impl Reading {
     /// Encodes connect times. Backends without a measured connect have no value.
     fn encode_handshakes(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let help = "Moving average of the time to connect to a backend";
-        let measured = self
+        let found = self
             .endpoints()
             .filter_map(|it| Some((it, it.2.handshake_microseconds?)));
-        let mut measured = measured.peekable();
+        let mut measured = found.peekable();
         if measured.peek().is_none() {
             return Ok(());
         }

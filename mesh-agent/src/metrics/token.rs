@@ -58,11 +58,11 @@ impl Token {
     }
 
     fn read(&self) -> io::Result<Vec<u8>> {
-        let mut token = Vec::new();
+        let mut content = Vec::new();
         safe_open::regular(&self.path)?
             .take(LONGEST)
-            .read_to_end(&mut token)?;
-        let token = token.trim_ascii().to_vec();
+            .read_to_end(&mut content)?;
+        let token = content.trim_ascii().to_vec();
         if token.is_empty() {
             Err(io::Error::other("empty: write the token into it"))
         } else {

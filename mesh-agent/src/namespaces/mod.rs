@@ -1,4 +1,4 @@
-//! Work in other network namespaces. A small process of its own does it, `mesh-agent
+//! Work in other network namespaces. A small, separate process does it, `mesh-agent
 //! namespace-helper`, so that the daemon keeps no capability to enter namespaces.
 //!
 //! ```text

@@ -1,4 +1,5 @@
-//! What the daemon asks the helper for. Requests and answers are JSON, one of each on a socket.
+//! The requests of the daemon to the helper. Requests and answers are JSON, one of each on a
+//! socket.
 
 use std::{collections::HashSet, path::PathBuf};
 

@@ -57,7 +57,7 @@ pub(super) struct Family {
     pub(super) tcp: TcpListener,
     pub(super) udp: UdpSocket,
     /// Where a probe by TCP connects, and one by UDP. The ports are those of the listeners, so that
-    /// each of several agents of a cgroup has a probe of its own.
+    /// each of several agents of a cgroup has its own probe.
     pub(super) tcp_frontend: SocketAddr,
     pub(super) udp_frontend: SocketAddr,
 }

@@ -3,14 +3,14 @@
 //! looks well.
 //!
 //! ```text
-//! sockets: of the agent, in its cgroup ──► steps: connect, send, receive ──► Pass: an outcome for each hook
+//! sockets: of the agent, in its cgroup ──► steps: connect, send, receive ──► Pass: a result for each hook
 //!                                      │ probe address                        ▲
 //!                                      ▼                                      │
 //!                               programs, rows of the probe ──► listener of the agent, on loopback
 //! ```
 
 mod family;
-mod outcome;
+mod hook_state;
 mod sockets;
 mod steps;
 
@@ -18,7 +18,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use self::family::Family;
 pub use self::{
-    outcome::{Outcome, Pass, failing},
+    hook_state::{HookState, Pass, failing},
     sockets::{contains_agent, own as own_cgroup},
 };
 use crate::{
@@ -51,7 +51,7 @@ impl SelfProbe {
                     missing.extend(
                         hooks
                             .all()
-                            .map(|hook| (hook, Outcome::Unknown(reason.clone()))),
+                            .map(|hook| (hook, HookState::Unknown(reason.clone()))),
                     );
                 }
             }
@@ -83,25 +83,25 @@ impl SelfProbe {
         let mut pass = self.missing.clone();
         for family in &self.families {
             let hooks = family.hooks;
-            let outcomes = match sockets::open(family.kinds()) {
+            let results = match sockets::open(family.kinds()) {
                 Ok(sockets) => steps::steps(family, sockets, &self.rows),
                 Err(error) => {
                     let reason = format!("cannot make a socket: {error}");
-                    let outcome = |hook| (hook, Outcome::Unknown(reason.clone()));
-                    hooks.all().chain(family::SHARED).map(outcome).collect()
+                    let result = |hook| (hook, HookState::Unknown(reason.clone()));
+                    hooks.all().chain(family::SHARED).map(result).collect()
                 }
             };
-            merge(&mut pass, outcomes);
+            merge(&mut pass, results);
         }
         pass
     }
 }
 
-/// Adds outcomes to those of the same hooks; the worse one counts.
-fn merge(pass: &mut Pass, outcomes: Pass) {
-    for (hook, outcome) in outcomes {
-        let before = pass.remove(hook).unwrap_or(Outcome::Works);
-        pass.insert(hook, before.and(outcome));
+/// Adds results to those of the same hooks; the worse one counts.
+fn merge(pass: &mut Pass, results: Pass) {
+    for (hook, result) in results {
+        let before = pass.remove(hook).unwrap_or(HookState::Works);
+        pass.insert(hook, before.and(result));
     }
 }
 

@@ -17,7 +17,7 @@ use nix::{
 
 use super::{
     family::{ANSWER, Family, OPS, RELEASE},
-    outcome::{Outcome, Pass},
+    hook_state::{HookState, Pass},
 };
 use crate::dataplane::probe_services::{ProbeRows, cookie};
 
@@ -55,15 +55,15 @@ struct Probe<'a> {
 
 /// Outcomes of a connect.
 struct Connected {
-    connect: Outcome,
-    getpeername: Outcome,
+    connect: HookState,
+    getpeername: HookState,
     /// `sock_ops` of TCP, `sock_release` of UDP.
-    other: Outcome,
+    other: HookState,
 }
 
 impl Connected {
-    fn none(connect: Outcome, hook: &str) -> Self {
-        let later = Outcome::Unknown(format!("{hook} did not connect the probe"));
+    fn none(connect: HookState, hook: &str) -> Self {
+        let later = HookState::Unknown(format!("{hook} did not connect the probe"));
         Self {
             connect,
             getpeername: later.clone(),
@@ -74,9 +74,9 @@ impl Connected {
     /// Without a record no program knows what the socket asked for, as for any client.
     fn not_recorded() -> Self {
         let reason = "map SOCKETS has no record of the probe: it is full, or the agent is at its --max-sockets-per-client";
-        let unknown = Outcome::Unknown(reason.to_owned());
+        let unknown = HookState::Unknown(reason.to_owned());
         Self {
-            connect: Outcome::Works,
+            connect: HookState::Works,
             getpeername: unknown.clone(),
             other: unknown,
         }
@@ -105,11 +105,11 @@ impl Probe<'_> {
             return Connected::not_recorded();
         };
         Connected {
-            connect: Outcome::Works,
+            connect: HookState::Works,
             getpeername: shown(socket.peer_addr(), frontend),
             other: match state & socket_state::HELD {
-                0 => Outcome::Fails("the connection is not counted".to_owned()),
-                _ => Outcome::Works,
+                0 => HookState::Fails("the connection is not counted".to_owned()),
+                _ => HookState::Works,
             },
         }
     }
@@ -143,20 +143,20 @@ impl Probe<'_> {
         drop(socket);
         let left = cookie.map_or(Ok(None), |cookie| self.rows.record(cookie));
         Connected {
-            connect: Outcome::Works,
+            connect: HookState::Works,
             getpeername,
             other: match left {
-                Ok(None) => Outcome::Works,
+                Ok(None) => HookState::Works,
                 Ok(Some(_)) => {
-                    Outcome::Fails("a closed socket keeps its row in map SOCKETS".to_owned())
+                    HookState::Fails("a closed socket keeps its row in map SOCKETS".to_owned())
                 }
-                Err(error) => Outcome::Unknown(error.to_string()),
+                Err(error) => HookState::Unknown(error.to_string()),
             },
         }
     }
 
-    /// Returns the outcomes of the hooks that send and receive datagrams.
-    fn by_datagram(&self, socket: &UdpSocket) -> (Outcome, Outcome) {
+    /// Returns the results of the hooks that send and receive datagrams.
+    fn by_datagram(&self, socket: &UdpSocket) -> (HookState, HookState) {
         let frontend = self.family.udp_frontend;
         let reached = prepare(socket)
             .and_then(|()| socket.set_read_timeout(Some(ANSWER)))
@@ -167,12 +167,12 @@ impl Probe<'_> {
             Err(error) => {
                 let later = format!("{} did not send the probe", self.family.hooks.sendmsg);
                 let sent = lost(frontend, &error, self.rows.has_flow(socket));
-                return (sent, Outcome::Unknown(later));
+                return (sent, HookState::Unknown(later));
             }
         };
         let answer = self.family.udp.send_to(MESSAGE, from);
         let answered = answer.and_then(|_| Ok(socket.recv_from(&mut [0; MESSAGE.len()])?.1));
-        (Outcome::Works, shown(answered, frontend))
+        (HookState::Works, shown(answered, frontend))
     }
 
     /// Takes the datagram from a port; others are not the probe's.
@@ -202,12 +202,12 @@ fn prepare(socket: &impl AsFd) -> io::Result<()> {
     Ok(setsockopt(socket, sockopt::Linger, &at_once)?)
 }
 
-fn lost(frontend: SocketAddr, error: &io::Error, is_recorded: bool) -> Outcome {
+fn lost(frontend: SocketAddr, error: &io::Error, is_recorded: bool) -> HookState {
     if is_recorded {
         let reason = format!("the agent cannot be reached on loopback: {}", said(error));
-        Outcome::Unknown(reason)
+        HookState::Unknown(reason)
     } else {
-        Outcome::Fails(format!("{frontend} is not translated: {}", said(error)))
+        HookState::Fails(format!("{frontend} is not translated: {}", said(error)))
     }
 }
 
@@ -219,10 +219,12 @@ fn said(error: &io::Error) -> String {
     }
 }
 
-fn shown(peer: io::Result<SocketAddr>, frontend: SocketAddr) -> Outcome {
+fn shown(peer: io::Result<SocketAddr>, frontend: SocketAddr) -> HookState {
     match peer {
-        Ok(peer) if peer == frontend => Outcome::Works,
-        Ok(peer) => Outcome::Fails(format!("shows {peer} instead of {frontend}")),
-        Err(error) => Outcome::Unknown(format!("the address of the peer cannot be read: {error}")),
+        Ok(peer) if peer == frontend => HookState::Works,
+        Ok(peer) => HookState::Fails(format!("shows {peer} instead of {frontend}")),
+        Err(error) => {
+            HookState::Unknown(format!("the address of the peer cannot be read: {error}"))
+        }
     }
 }

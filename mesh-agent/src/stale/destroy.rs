@@ -38,7 +38,7 @@ pub fn destroy(sockets: &[Tracked], reach: NamespaceScope) -> CloseReport {
     if sockets.is_empty() {
         return CloseReport::default();
     }
-    // Runs on a thread of its own, which changes its network namespace and must not be reused.
+    // Runs on its own thread, which changes its network namespace and must not be reused.
     thread::scope(|scope| {
         let search = thread::Builder::new()
             .name("stale-sockets".into())

@@ -1,4 +1,4 @@
-//! Why sockets cannot be searched for or closed.
+//! Errors of searching for sockets and of closing them.
 
 use std::io;
 

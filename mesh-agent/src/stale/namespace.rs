@@ -113,6 +113,7 @@ fn numbers(directory: &Path) -> impl Iterator<Item = PathBuf> + use<> {
             .iter()
             .all(u8::is_ascii_digit)
     };
+    // Flattens the directory, its entries, and those of them that can be read.
     std::iter::once_with(move || fs::read_dir(directory))
         .flatten()
         .flatten()

@@ -129,7 +129,7 @@ impl ScanResult {
 }
 
 /// Searches these sockets in every network namespace in scope. A namespace that cannot be searched
-/// is reported and skipped. Runs on a thread of its own, which changes its namespace.
+/// is reported and skipped. Runs on its own thread, which changes its namespace.
 pub fn scan(wanted: &HashSet<u64>, reach: NamespaceScope) -> ScanResult {
     thread::scope(|scope| {
         let search = scope.spawn(|| search(wanted, reach));

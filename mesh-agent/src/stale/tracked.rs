@@ -1,4 +1,4 @@
-//! Sockets that are closed when their backend leaves, and when that is so. Pure.
+//! Tracks sockets that are closed when their backend leaves, and when that is due. Pure.
 
 use bytemuck::Zeroable;
 use mesh_common::{

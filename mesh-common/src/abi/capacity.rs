@@ -1,5 +1,5 @@
-//! Numbers of rows: of the maps that settings size, and in rows. Other maps have their numbers in
-//! [`maps`](super::maps).
+//! Default numbers of rows of the maps that settings size, and numbers of entries within rows.
+//! Other maps have their numbers in [`maps`](super::maps).
 
 /// Frontends: one per address, port and protocol.
 pub const SERVICES: u32 = 65_536;

@@ -1,6 +1,6 @@
-//! The maps. Each is declared once, in [`for_each_map`](crate::for_each_map). From its line follow
-//! the static of the kernel programs, a [`MapDef`] here by which the agent creates, checks and opens
-//! the map, and its pin.
+//! Declares all maps: name, key, row, capacity and writer of each. Each is declared once, in
+//! [`for_each_map`](crate::for_each_map). From its line follow the static of the kernel programs, a
+//! [`MapDef`] here by which the agent creates, checks and opens the map, and its pin.
 
 use core::{marker::PhantomData, sync::atomic::AtomicU64};
 

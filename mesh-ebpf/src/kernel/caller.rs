@@ -155,7 +155,7 @@ impl Maps<&SockAddrContext> {
         }
     }
 
-    /// Creates the second record, which has a quota of its own. Returns null at that quota.
+    /// Creates the second record, which has its own quota. Returns null at that quota.
     #[inline(always)]
     fn make_more_flows(&self) -> *mut MoreFlows {
         // SAFETY: as above.

@@ -4,10 +4,7 @@
 use core::sync::atomic::AtomicU64;
 
 use aya_ebpf::helpers::generated::{bpf_jiffies64, bpf_ktime_get_coarse_ns};
-use mesh_common::atomic;
-
-/// Spreads the number of a tick over all bits: 2⁶⁴ divided by the golden ratio.
-const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
+use mesh_common::{atomic, hash::GOLDEN_64};
 
 /// The stored time, nanoseconds.
 static TIME: AtomicU64 = AtomicU64::new(0);
@@ -27,7 +24,7 @@ pub fn coarse_now() -> u64 {
 pub fn tick_now() -> u64 {
     // The verifier replaces this helper by a read of the kernel's counter.
     // SAFETY: as above.
-    let tick = unsafe { bpf_jiffies64() }.wrapping_mul(GOLDEN);
+    let tick = unsafe { bpf_jiffies64() }.wrapping_mul(GOLDEN_64);
     let stored = atomic::read(&TIME);
     if atomic::read(&TIME_AND_TICK) ^ tick == stored {
         return stored;

@@ -168,8 +168,12 @@ pub fn release(ctx: *mut c_void, is_unconnected: impl FnOnce() -> bool) {
     // SAFETY: the hook's context is the socket, which is valid while the hook runs.
     if let Some(flows) = unsafe { storage::<SocketFlows>((&raw const FLOWS).cast(), ctx) } {
         // SAFETY: as above.
-        let more = || unsafe { storage::<MoreFlows>((&raw const MORE_FLOWS).cast(), ctx) };
-        let more = if flows::is_full(flows) { more() } else { None };
+        let second = || unsafe { storage::<MoreFlows>((&raw const MORE_FLOWS).cast(), ctx) };
+        let more = if flows::is_full(flows) {
+            second()
+        } else {
+            None
+        };
         datagram::released(&maps, flows, more);
         maps.give_back(flows.client, Resource::Flows, 1);
         if more.is_some() {

@@ -1,5 +1,5 @@
-//! Annotations of a valid Service. A line of the input is `NAME=TEXT`; a name without a slash is one
-//! of the agent's own.
+//! Annotations of a valid Service. A line of the input is `NAME=TEXT`; a name without a slash gets the
+//! prefix of the agent.
 
 use serde_json::{Map, Value, json};
 

@@ -137,7 +137,7 @@ impl Node {
     }
 }
 
-/// Returns the services without their lines. An object that was kept is stored as a text of its own.
+/// Returns the services without their lines. An object that was kept is stored as a separate text.
 fn unplaced(update: &Update) -> Vec<Service> {
     let unplaced = |service: &Arc<Service>| {
         let mut service = Service::clone(service);
@@ -152,7 +152,7 @@ fn unplaced(update: &Update) -> Vec<Service> {
 fn again((path, version): (&PathBuf, &Arc<Version>)) -> Option<(PathBuf, Version)> {
     let entry = Entry::of(path, version)?;
     let parsed = Entry::parse(entry.text()).and_then(|it| it.version(Serve::All));
-    let (at, parsed) = parsed.expect("this agent wrote it");
+    let (at, parsed) = parsed.expect("this agent wrote the text");
     assert_eq!((&at, &parsed.kept), (path, &version.kept));
     Some((at, parsed))
 }

@@ -9,7 +9,8 @@ use mesh_core::model::{Origin, Update};
 
 /// Most errors of one file that are listed, and the line that counts the others.
 const ERRORS_PER_FILE: usize = 101;
-/// The same for notes. A file that counts its own adds one line for those.
+/// Most notes of one file, and the line that counts the others. A file that counts its notes itself
+/// adds one line.
 const NOTES_PER_FILE: usize = 102;
 /// Longest error, note or name.
 const TEXT: usize = 2000;

@@ -1,5 +1,5 @@
-//! One connection to the control socket: what a client sends, up to its end. A first byte `!` means
-//! an agent with everything wrong that can be.
+//! One connection to the control socket: the bytes that a client sends. With a first byte `!`, the
+//! agent has every problem that it can report.
 
 use std::{
     cell::LazyCell,
@@ -19,7 +19,7 @@ use tokio::{
 
 /// Room for a request and an answer.
 const BUFFER: usize = 1 << 20;
-/// Most bytes of an answer beside those that repeat the request.
+/// Most bytes of an answer, except for those that repeat the request.
 const ANSWER: usize = 64 << 10;
 
 thread_local! {
@@ -31,8 +31,8 @@ fn runtime() -> Runtime {
     builder.enable_all().build().expect("a runtime")
 }
 
-/// Checks that there is one whole answer or none, that errors say what is wrong, that only a POST
-/// changes anything, and that its answer says so.
+/// Checks that there is at most one answer, which is complete; that errors say what is wrong; that
+/// only a POST changes anything; and that its answer says so.
 pub fn check(data: &[u8]) {
     let (fake, request) = match data.split_first() {
         Some((b'!', rest)) => (ailing(), rest),
@@ -58,7 +58,7 @@ async fn exchange(fake: Fake, request: &[u8]) -> Vec<u8> {
         connection_limits::connection(server, router(Arc::new(fake)), Arc::default(), API.time);
     let ask = async {
         client.write_all(request).await.expect("it fits");
-        client.shutdown().await.expect("it is open");
+        client.shutdown().await.expect("the connection is open");
         let mut answer = Vec::new();
         client.read_to_end(&mut answer).await.expect("it ends");
         answer
@@ -103,7 +103,7 @@ fn check_answer(request: &[u8], answer: &[u8]) -> Option<u16> {
 }
 
 fn check_body(code: u16, body: &str) {
-    // The library refuses what is not HTTP without a word.
+    // The library refuses what is not HTTP with an empty answer.
     if body.is_empty() {
         return;
     }
@@ -111,7 +111,7 @@ fn check_body(code: u16, body: &str) {
     match code {
         200 => {}
         400 | 404 | 405 | 409 | 413 | 500 | 503 => {
-            let error = body["error"].as_str().expect("an error has words");
+            let error = body["error"].as_str().expect("an error has a message");
             assert!(!error.is_empty());
         }
         _ => panic!("{code}: {body}"),

@@ -1,5 +1,5 @@
-//! Rows that were left in the maps, by an earlier agent or by another process. The input is a list
-//! of rows, each with a byte that says of which map.
+//! Rows in the maps that an earlier agent or another process left. The input is a list of rows, each
+//! after a byte that selects the map.
 
 use bytemuck::{Pod, pod_read_unaligned};
 use mesh_common::{
@@ -23,8 +23,8 @@ const ANY_INDEX: u8 = 0x40;
 /// A row of SERVICES has its key unless this bit is set.
 const OTHER_KEY: u8 = 0x80;
 
-/// Checks that any rows are printed, walked and decided over, and that the agent replaces them by
-/// whole ones.
+/// Checks that any rows can be printed, walked and decided over, and that the agent replaces them by
+/// correct ones.
 pub fn check(data: &[u8]) {
     let mut left = Left::default();
     let mut input = Input(data);
@@ -41,7 +41,7 @@ pub fn check(data: &[u8]) {
     }
 }
 
-/// What was left.
+/// The rows that were left.
 #[derive(Default)]
 struct Left {
     tables: Tables,
@@ -114,7 +114,7 @@ fn walk(tables: &Tables) {
     }
 }
 
-/// Lets connects be decided over the rows. Whatever they are, an answer is one of the backends.
+/// Decides connects over the rows. An answer is one of the backends, whatever the rows are.
 fn decide(left: &Left) {
     let mut memory = Memory::default();
     memory.rows = left.tables.clone();
@@ -179,7 +179,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rows_of_an_agent_are_an_input_that_gives_them_back() {
+    fn rows_of_an_agent_written_as_input_are_read_back() {
         let tables = serve::check_world(&serve::world(serve::services()), &Tables::default());
         let bytes = input(&tables);
         let (mut left, mut rest) = (Left::default(), Input(&bytes));

@@ -1,5 +1,5 @@
-//! Serves what was accepted: compiles it, checks the rows, writes them to maps in memory, and lets
-//! the code of the kernel programs decide connects over them.
+//! Serves what was accepted: compiles it, checks the rows, writes them to maps in memory, and decides
+//! connects over them with the code of the kernel programs.
 
 use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 
@@ -136,7 +136,10 @@ fn compiled(world: &World, current: &Tables) -> Tables {
     match compile(world, NOW, current, Memory::CAPACITY) {
         Ok(tables) => tables,
         Err(partial) => {
-            assert!(!partial.over_limit.is_empty(), "all fits, and is partial");
+            assert!(
+                !partial.over_limit.is_empty(),
+                "a partial compile although all services fit"
+            );
             partial.tables
         }
     }

@@ -91,14 +91,14 @@ fn of_file(bytes: Vec<u8>) {
         file::scan([(&path_there, 1, text.as_slice())]),
         Instant::now(),
     );
-    // Lines of objects that were kept are those of a text of their own.
+    // Lines of objects that were kept are those of a separate text.
     let lines = [path_there, path].map(|path| (path, report::lines(&text).max(KEPT_LINES)));
     let directory = (PathBuf::from(file::DIRECTORY), 1);
     report::check(&update, &lines.into_iter().chain([directory]).collect());
     serve::check(&update);
 }
 
-/// Returns the entry with the digest of its text, which no input has by chance.
+/// Returns the entry with the digest of its text, which fuzzing does not find by chance.
 fn with_digest(bytes: &[u8]) -> Option<Vec<u8>> {
     let end = bytes.iter().position(|byte| *byte == b'\n')?;
     let (head, text) = bytes.split_at(end);

@@ -1,5 +1,5 @@
 //! Runs every input of the corpus once, without a fuzzer. An input that made a target fail is added
-//! to the corpus with the mend.
+//! to the corpus together with the fix.
 
 use std::{
     collections::BTreeSet,
@@ -14,7 +14,7 @@ use serde_json::Value;
 
 /// Most time for one input, also in a slow build on a busy machine.
 const TIME: Duration = Duration::from_secs(5);
-/// Bounds of the corpus, so that it stays a part of the repository.
+/// Bounds of the corpus, so that it stays small enough for the repository.
 const FILES: usize = 500;
 const BYTES: u64 = 1 << 20;
 
@@ -58,7 +58,7 @@ macro_rules! replays {
         )*
 
         #[test]
-        fn every_target_is_replayed_and_has_the_only_directories() {
+        fn every_target_is_replayed_and_every_directory_has_a_target() {
             let mut names: Vec<&str> = TARGETS.iter().map(|target| target.name).collect();
             assert_eq!(names, [$(stringify!($target)),*]);
             names.sort();
@@ -86,9 +86,11 @@ fn corpus_is_small() {
 #[test]
 fn dictionary_has_every_word_of_the_schema() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let schema = fs::read(root.join("../../docs/service.schema.json")).expect("it is there");
+    let schema =
+        fs::read(root.join("../../docs/service.schema.json")).expect("the schema is in docs");
     let schema: Value = serde_json::from_slice(&schema).expect("it is JSON");
-    let dictionary = fs::read_to_string(root.join("words.dict")).expect("it is there");
+    let dictionary =
+        fs::read_to_string(root.join("words.dict")).expect("the dictionary is beside the targets");
     let mut words = BTreeSet::new();
     collect(&schema, &mut words);
     let is_missing = |word: &&str| !dictionary.contains(&format!("\n\"{word}\"\n"));

@@ -17,7 +17,7 @@ use crate::place::Place;
 /// Timeout of a connect: longer than a connect that succeeds, and than the connect timeout of services.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// What the clients do.
+/// The work of the clients.
 #[derive(Args, Clone, Copy)]
 pub struct Options {
     /// Service address

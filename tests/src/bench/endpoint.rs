@@ -26,10 +26,10 @@ pub struct Endpoint {
 impl Endpoint {
     /// Listens at 127.0.9.`host` with `workers` that take `time` for each connection.
     pub fn start(netns: &Arc<Netns>, host: u8, port: u16, workers: usize, time: Duration) -> Self {
-        let address = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(127, 0, 9, host)), port);
+        let wanted = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(127, 0, 9, host)), port);
         let listener = Arc::new(
             netns
-                .run(|| TcpListener::bind(address))
+                .run(|| TcpListener::bind(wanted))
                 .expect("no other process is in this namespace"),
         );
         let address = listener.local_addr().expect("a listener has an address");

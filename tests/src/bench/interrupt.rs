@@ -16,7 +16,7 @@ struct Interrupted;
 /// Runs `work`, which calls [`check`] from time to time. Returns nothing when it was interrupted.
 pub fn guard<T>(work: impl FnOnce() -> T + panic::UnwindSafe) -> Option<T> {
     for ending in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
-        // SAFETY: the handler does nothing but store to an atomic.
+        // SAFETY: the handler only stores to an atomic.
         unsafe { signal(ending, SigHandler::Handler(hear)) }.expect("these signals can be handled");
     }
     match panic::catch_unwind(work) {

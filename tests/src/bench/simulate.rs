@@ -161,7 +161,7 @@ impl Model {
         let mut memory = Memory::default();
         memory
             .apply(&diff(&Tables::default(), &tables))
-            .expect("memory takes everything");
+            .expect("writes to memory succeed");
         memory.set_seed(options.seed);
         Self {
             memory,
@@ -311,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn latency_awareness_leaves_it_alone() {
+    fn latency_aware_avoids_a_slow_endpoint() {
         let (aware, random) = (outcome(Balance::LatencyAware), outcome(Balance::Random));
         let p99 = |outcome: &SimulationResult| percentile(&outcome.took, 0.99) as f64;
         assert!(

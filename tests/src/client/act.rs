@@ -28,7 +28,7 @@ pub enum Act {
     ConnectByRing(SocketAddr),
     /// `connect` with `O_NONBLOCK`: its own errno, then poll and `SO_ERROR`.
     ConnectNonBlocking(SocketAddr),
-    /// `connect` with `O_NONBLOCK` and nothing more: EINPROGRESS while there is no answer.
+    /// `connect` with `O_NONBLOCK` alone: EINPROGRESS until there is an answer.
     StartConnect(SocketAddr),
     /// `TCP_FASTOPEN_CONNECT`, then `connect`.
     ConnectFastOpen(SocketAddr),
@@ -50,13 +50,13 @@ pub enum Act {
     Receive,
     /// `recvfrom` with `MSG_DONTWAIT`
     ReceiveNow,
-    /// `SO_ERROR`, which also forgets it.
+    /// `SO_ERROR`, which also clears the error.
     Error,
     /// `shutdown` of both ways.
     Shutdown,
     /// `close`
     Close,
-    /// `close` with a reset: `SO_LINGER` of no time.
+    /// `close` with a reset: `SO_LINGER` with a time of zero.
     Reset,
     /// Sends a copy of the descriptor to the process that takes it at this path.
     Pass(PathBuf),
@@ -65,11 +65,11 @@ pub enum Act {
 /// Result of an act; the error is the name of an errno.
 pub type Done<T = ()> = Result<T, String>;
 
-/// An answer and where `recvfrom` says it comes from.
+/// An answer, and the source address that `recvfrom` returns.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 pub struct Heard {
     /// Name of the server.
     pub name: String,
-    /// Its address; absent on a stream.
+    /// The source address; absent on a stream.
     pub from: Option<SocketAddr>,
 }

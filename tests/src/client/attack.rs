@@ -1,5 +1,5 @@
-//! Attacks: connects that a client makes fail by itself, with options that any program may set on
-//! its sockets.
+//! Attacks of a client without privileges: connects that it makes fail by socket options and system
+//! calls, and resources that it uses up.
 
 use std::{
     collections::VecDeque,
@@ -27,7 +27,7 @@ use super::{ConnectReport, Hoard, dial::named, namespaces};
 
 /// Most concurrent connects.
 const AT_ONCE: usize = 128;
-/// By then the kernel has retransmitted the first SYN, or given up if told to.
+/// Time after which the kernel has retransmitted the first SYN, or has given up if an option says so.
 const GIVEN_UP: Duration = Duration::from_millis(1_200);
 /// Pause between two connects.
 const PAUSE: Duration = Duration::from_millis(1);
@@ -37,23 +37,23 @@ const PAUSE: Duration = Duration::from_millis(1);
 pub enum Attack {
     /// `SO_BINDTODEVICE`: requests leave by a device that does not lead to the endpoints.
     Device(String),
-    /// `TCP_MD5SIG`: requests are signed, and endpoints drop such.
+    /// `TCP_MD5SIG`: requests are signed, and endpoints drop signed requests.
     Signed,
     /// `TCP_USER_TIMEOUT` of a millisecond.
     UserTimeout,
     /// `SO_SNDTIMEO` of a millisecond: `connect` waits no longer, and the socket is closed.
     SendTimeout,
-    /// `close`, so long after `connect`.
+    /// `close`, this time after `connect`.
     Close(Duration),
-    /// `connect` to `AF_UNSPEC` while the connect is under way.
+    /// `connect` to `AF_UNSPEC` while the connect is in progress.
     Disconnect,
-    /// `shutdown` of both ways while the connect is under way.
+    /// `shutdown` of both directions while the connect is in progress.
     Shutdown,
-    /// No failure: connections to the server of this name stay open, all others are closed at once.
+    /// No failure: connections to the server of this name stay open, others are closed at once.
     Linger(String),
-    /// No failure: as many sockets as the process may have.
+    /// No failure: the process opens all sockets that it may have.
     Hoard(Hoard),
-    /// No failure: new network namespaces, and in each a connect to as many addresses.
+    /// No failure: new network namespaces, and in each a connect to this number of addresses.
     Namespaces(u32),
 }
 
@@ -84,7 +84,7 @@ impl Attack {
         report
     }
 
-    /// Starts a connect, and returns its socket unless it is closed already.
+    /// Starts a connect. Returns its socket unless the socket is closed already.
     fn attempt(&self, to: SocketAddr) -> io::Result<Option<OwnedFd>> {
         if let Self::Linger(name) = self {
             return linger(name, to);
@@ -123,7 +123,7 @@ fn disconnect(socket: &OwnedFd) -> nix::Result<()> {
     // SAFETY: all bytes zero is an address of `AF_UNSPEC`.
     let address: libc::sockaddr = unsafe { std::mem::zeroed() };
     let length = libc::socklen_t::try_from(size_of::<libc::sockaddr>()).expect("16 bytes");
-    // SAFETY: the address is as long as said, and outlives the call.
+    // SAFETY: the address has the length that is passed, and outlives the call.
     let done = unsafe { libc::connect(socket.as_raw_fd(), &raw const address, length) };
     Errno::result(done).map(drop)
 }
@@ -168,7 +168,7 @@ fn sign(socket: &OwnedFd) -> nix::Result<()> {
         key: [b'k'; 80],
     };
     let length = libc::socklen_t::try_from(size_of::<Signature>()).expect("some hundred bytes");
-    // SAFETY: the option is as long as said, and outlives the call.
+    // SAFETY: the option has the length that is passed, and outlives the call.
     let set = unsafe {
         libc::setsockopt(
             socket.as_raw_fd(),

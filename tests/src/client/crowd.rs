@@ -26,7 +26,7 @@ const ANSWER: Duration = Duration::from_secs(5);
 /// Number of threads, and the work of each.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Crowd {
-    /// How many threads.
+    /// Number of threads.
     pub threads: u32,
     /// Number of connects per thread.
     pub times: u32,
@@ -64,8 +64,8 @@ impl Crowd {
         total.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Connects from all threads at once. Connections are closed after all were tried, and then the
-    /// next round begins.
+    /// Connects from all threads at once. When all threads have connected or failed, the connections
+    /// are closed, and the next round begins.
     pub(super) fn rush(&self) -> Rushed {
         let (barrier, open_now) = (Barrier::new(self.threads as usize), AtomicU64::new(0));
         let rushed = Mutex::new(Rushed::default());
@@ -101,7 +101,7 @@ fn add(total: &mut BTreeMap<String, u64>, more: BTreeMap<String, u64>) {
     }
 }
 
-/// A connected socket, that its drop closes at once.
+/// A connected socket; reset when dropped.
 enum Open {
     Tcp { _stream: TcpStream },
     Udp { _socket: UdpSocket },
@@ -111,7 +111,7 @@ fn open(protocol: Protocol, to: SocketAddr) -> Result<Open, String> {
     match protocol {
         Protocol::Tcp => {
             let stream = named("connect", TcpStream::connect(to))?;
-            // Waiting for the answer keeps the server's queue from filling.
+            // Waits for the answer, so that the server's queue does not fill up.
             named("answer", hear(&stream))?;
             Ok(Open::Tcp { _stream: stream })
         }

@@ -1,4 +1,4 @@
-//! Sockets that a client piles up, without a privilege: one row each of a table that all clients
+//! Sockets that a client without privileges hoards. Each takes a row of a table that all clients
 //! share.
 
 use std::{
@@ -13,25 +13,25 @@ use serde::{Deserialize, Serialize};
 
 use super::{ConnectReport, Transport, sockets};
 
-/// Sockets that a process keeps, fewer than the descriptors that it may have.
+/// Number of sockets that a process keeps, below its limit of descriptors.
 const KEPT: usize = 19_000;
-/// Connects between two looks at whether to stop.
+/// Number of connects between two checks whether to stop.
 const AT_ONCE: u32 = 64;
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// What is piled up.
+/// Kind of hoarded socket.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Hoard {
     /// Connected UDP sockets.
     Connected,
     /// UDP sockets that are not connected and have sent a datagram.
     Sent,
-    /// Closed MPTCP sockets, whose end no hook tells of.
+    /// Closed MPTCP sockets, for whose end no hook runs.
     Closed,
 }
 
 impl Hoard {
-    /// Piles up until `stop`. The report counts what the kernel answered.
+    /// Hoards sockets until `stop`. The report counts what the kernel answered.
     pub(super) fn run(self, to: SocketAddr, stop: impl Fn() -> bool) -> ConnectReport {
         let (mut report, mut kept) = (ConnectReport::default(), Vec::new());
         while !stop() {
@@ -56,7 +56,7 @@ impl Hoard {
         report
     }
 
-    /// One more socket, and what became of its connect or datagram.
+    /// Opens one more socket. Returns it and the result of its connect or datagram.
     fn one(self, to: SocketAddr) -> nix::Result<(OwnedFd, nix::Result<()>)> {
         let transport = if self == Self::Closed {
             Transport::Mptcp
@@ -65,7 +65,7 @@ impl Hoard {
         };
         let socket = sockets::open(transport, ([0, 0, 0, 0], 0).into())?;
         let (descriptor, to) = (socket.as_raw_fd(), SockaddrStorage::from(to));
-        // More sockets than ports: they share them.
+        // There are more sockets than ports, so sockets share ports.
         setsockopt(&socket, sockopt::ReuseAddr, &true)?;
         let answer = match self {
             Self::Sent => sendto(descriptor, b"a row", &to, MsgFlags::empty()).map(drop),

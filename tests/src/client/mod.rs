@@ -1,5 +1,5 @@
-//! A client: a process in a place. A process is needed because programs run for the sockets of a
-//! cgroup, and a thread is in the cgroup of its process. Test and client exchange lines of JSON.
+//! A client: a process in a place. It is a process because programs run for the sockets of a cgroup,
+//! and a thread is in the cgroup of its process. Test and client exchange lines of JSON.
 
 pub mod act;
 pub mod attack;
@@ -36,17 +36,17 @@ pub struct Client {
     process: Child,
     questions: Option<ChildStdin>,
     answers: BufReader<ChildStdout>,
-    // Its cgroup cannot go before the process.
+    // Dropped after the process: a cgroup with processes cannot be removed.
     _place: Place,
 }
 
 impl Client {
-    /// Starts one in `place`.
+    /// Starts a client in `place`.
     pub fn start(place: &Place) -> Self {
         Self::run_by(place.command(binary::find("mesh-client")), place)
     }
 
-    /// Starts one by a command that ends in `place` with the client's program.
+    /// Starts a client by a command that ends with the client's program, in `place`.
     pub fn run_by(mut command: Command, place: &Place) -> Self {
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut process = command
@@ -148,7 +148,7 @@ impl Client {
 
 impl Drop for Client {
     fn drop(&mut self) {
-        // The end of its input is the end of its work.
+        // The process ends with its input.
         drop(self.questions.take());
         // It is this process's child, and not yet reaped: no other process can be hit.
         let _ = self.process.kill();
@@ -156,7 +156,7 @@ impl Drop for Client {
     }
 }
 
-/// A connect about to be made.
+/// A connect that is being prepared.
 pub struct Dial<'a> {
     client: &'a mut Client,
     protocol: Protocol,
@@ -164,7 +164,7 @@ pub struct Dial<'a> {
 }
 
 impl<'a> Dial<'a> {
-    /// Once.
+    /// Connects once.
     pub fn once(self) -> ConnectReport {
         self.times(1)
     }
@@ -191,7 +191,7 @@ impl<'a> Dial<'a> {
     }
 }
 
-/// Connects under way.
+/// Connects that go on while the test continues.
 pub struct Loop<'a> {
     client: &'a mut Client,
 }
@@ -204,7 +204,7 @@ impl Loop<'_> {
     }
 }
 
-/// Reads an address literal of a test.
+/// Parses an address literal of a test.
 fn address(literal: &str) -> SocketAddr {
     literal
         .parse()

@@ -1,5 +1,5 @@
-//! Network namespaces that a client creates one after another: each is another client to services
-//! with session affinity.
+//! Network namespaces that a client creates one after another. Services with session affinity see
+//! each as another client.
 
 use std::{
     io,
@@ -16,11 +16,11 @@ use nix::{
 
 use super::{ConnectReport, Transport, dial::named, sockets};
 
-/// Pause after each, in which the kernel can remove it.
+/// Pause after each namespace, in which the kernel can remove it.
 const PAUSE: Duration = Duration::from_millis(1);
 
-/// Creates namespaces until `stop`, and connects a UDP socket to as many consecutive IPv4 addresses
-/// in each. The report has the namespaces and what the kernel answered to the connects.
+/// Creates namespaces until `stop`. In each, connects a UDP socket to this number of consecutive IPv4
+/// addresses. The report counts namespaces, and what the kernel answered to the connects.
 pub(super) fn run(addresses: u32, first: SocketAddr, stop: impl Fn() -> bool) -> ConnectReport {
     let mut report = ConnectReport::default();
     while !stop() {

@@ -65,11 +65,11 @@ pub fn counts<const N: usize>(counts: [(&str, u64); N]) -> BTreeMap<String, u64>
 /// Durations of connects.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Times {
-    /// Half were faster.
+    /// Median.
     pub p50: Duration,
-    /// One in a hundred was slower.
+    /// 99th percentile.
     pub p99: Duration,
-    /// The slowest.
+    /// Maximum.
     pub max: Duration,
 }
 
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn a_report_survives_the_line() {
+    fn a_report_is_written_and_read_as_one_line() {
         let report = ConnectReport {
             answers: counts([("a", 2)]),
             errors: counts([("connect ECONNREFUSED", 1)]),

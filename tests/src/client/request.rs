@@ -11,25 +11,25 @@ use super::{Act, Attack, Crowd, Protocol, SocketId, Transport};
 pub enum Request {
     /// Connect a number of times, then [`ConnectReport`](super::ConnectReport).
     Connect {
-        /// Over what.
+        /// The protocol.
         protocol: Protocol,
-        /// To what address.
+        /// The address.
         to: SocketAddr,
-        /// How often.
+        /// Number of connects.
         times: u32,
     },
     /// Connect until the next line, then [`ConnectReport`](super::ConnectReport).
     KeepConnecting {
-        /// Over what.
+        /// The protocol.
         protocol: Protocol,
-        /// To what address.
+        /// The address.
         to: SocketAddr,
     },
     /// Attack until the next line, then [`ConnectReport`](super::ConnectReport).
     Attack {
         /// How.
         attack: Attack,
-        /// To what IPv4 address.
+        /// The IPv4 address.
         to: SocketAddr,
     },
     /// End of [`Request::KeepConnecting`] and [`Request::Attack`].
@@ -41,28 +41,28 @@ pub enum Request {
     },
     /// Make a socket, then its [`SocketId`].
     Open {
-        /// What kind.
+        /// Kind of the socket.
         transport: Transport,
-        /// Address to bind to, which also says the family.
+        /// Address to bind to, which also decides the family.
         bind: SocketAddr,
     },
     /// Take a socket from another process, then its [`SocketId`].
     Take {
-        /// Where to meet that process.
+        /// Path of the Unix socket over which it passes.
         path: PathBuf,
     },
-    /// Use a socket, then what came of it.
+    /// Use a socket, then the result.
     Act {
-        /// Which.
+        /// The socket.
         socket: SocketId,
         /// How.
         act: Act,
     },
     /// Open streams that stay open, then [`ConnectReport`](super::ConnectReport).
     OpenStreams {
-        /// To what address.
+        /// The address.
         to: SocketAddr,
-        /// How many.
+        /// Number of streams.
         count: u32,
     },
     /// Connect from several threads, then [`ConnectReport`](super::ConnectReport).

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::requirements;
 
-/// Bound of a loop that is never stopped.
+/// Most connects of a loop that the test does not stop.
 const AT_MOST: u32 = 5_000_000;
 
 /// Serves requests from standard input.
@@ -36,7 +36,7 @@ pub fn serve() -> io::Result<()> {
                 say(&repeat(AT_MOST, line_is_waiting, || dial(protocol, to)))?;
             }
             Request::Attack { attack, to } => say(&attack.run(to, line_is_waiting))?,
-            // The next line, which ended the loop by its arrival.
+            // Reads the line whose arrival ended the loop.
             Request::Stop => {}
             Request::Walk { to } => say(&walk(&to)?)?,
             Request::Open { transport, bind } => say(&sockets.open(transport, bind))?,
@@ -70,7 +70,8 @@ fn repeat(times: u32, stop: impl Fn() -> bool, dial: impl Fn() -> Dialled) -> Co
     report
 }
 
-/// Requests come one by one, so nothing of the next one is in a buffer of this process.
+/// Returns whether a line has arrived. Requests come one by one, so no part of the next one is in a
+/// buffer of this process.
 fn line_is_waiting() -> bool {
     let stdin = io::stdin();
     poll(

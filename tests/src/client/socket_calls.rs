@@ -1,4 +1,4 @@
-//! What a test calls on single sockets of a client process.
+//! Methods of a test on single sockets of a client process.
 
 use std::{net::SocketAddr, path::Path};
 

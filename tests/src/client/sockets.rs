@@ -45,12 +45,12 @@ const MEET: Duration = Duration::from_secs(5);
 pub struct Sockets(Vec<Option<OwnedFd>>);
 
 impl Sockets {
-    /// Opens and binds one.
+    /// Opens and binds a socket.
     pub fn open(&mut self, transport: Transport, at: SocketAddr) -> Done<SocketId> {
         named(open(transport, at)).map(|socket| self.keep(socket))
     }
 
-    /// Takes one that another process passes.
+    /// Receives a socket that another process passes.
     pub fn take(&mut self, path: &Path) -> Done<SocketId> {
         take(path)
             .map_err(|error| error.to_string())
@@ -120,7 +120,7 @@ fn named<T>(result: nix::Result<T>) -> Done<T> {
     result.map_err(|errno| format!("{errno:?}"))
 }
 
-/// Opens one, and binds it to anything but 0.0.0.0:0.
+/// Opens a socket, and binds it unless the address is unspecified with port 0.
 pub(super) fn open(transport: Transport, at: SocketAddr) -> nix::Result<OwnedFd> {
     let family = if at.is_ipv4() {
         libc::AF_INET
@@ -135,7 +135,7 @@ pub(super) fn open(transport: Transport, at: SocketAddr) -> nix::Result<OwnedFd>
     // SAFETY: takes numbers and touches no memory.
     let socket =
         Errno::result(unsafe { libc::socket(family, kind | libc::SOCK_CLOEXEC, protocol) })?;
-    // SAFETY: just made, and owned by nothing else.
+    // SAFETY: the kernel just created it, and nothing else owns it.
     let socket = unsafe { OwnedFd::from_raw_fd(socket) };
     setsockopt(
         &socket,
@@ -224,7 +224,7 @@ fn disconnect(socket: &OwnedFd) -> nix::Result<()> {
         sa_data: [0; 14],
     };
     let length = libc::socklen_t::try_from(size_of::<libc::sockaddr>()).expect("sixteen");
-    // SAFETY: the address is as long as said.
+    // SAFETY: the address has the length that is passed.
     Errno::result(unsafe { libc::connect(socket.as_raw_fd(), &raw const nowhere, length) })
         .map(drop)
 }
@@ -239,7 +239,7 @@ fn send_to(socket: &OwnedFd, to: SocketAddr, flags: MsgFlags) -> nix::Result<()>
     .map(drop)
 }
 
-/// How many were sent.
+/// Number of datagrams that were sent.
 fn send_many(socket: &OwnedFd, to: &[SocketAddr]) -> nix::Result<()> {
     let mut addresses: Vec<SockaddrStorage> =
         to.iter().copied().map(SockaddrStorage::from).collect();
@@ -280,7 +280,7 @@ fn receive(socket: &OwnedFd, flags: MsgFlags) -> nix::Result<Heard> {
     let message = recvmsg::<SockaddrStorage>(socket.as_raw_fd(), &mut data, None, flags)?;
     let (length, from) = (message.bytes, message.address.as_ref().and_then(address));
     if length == 0 {
-        // The end of a stream, by the name that writing to it would give it.
+        // The end of a stream is reported as EPIPE, like a write to it.
         return Err(Errno::EPIPE);
     }
     let name = String::from_utf8_lossy(&bytes[..length]);
@@ -332,6 +332,6 @@ fn take(path: &Path) -> io::Result<OwnedFd> {
         _ => None,
     });
     let socket = passed.ok_or(io::ErrorKind::InvalidData)?;
-    // SAFETY: the kernel just made it for this process, and nothing else owns it.
+    // SAFETY: the kernel just created it for this process, and nothing else owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(socket) })
 }

@@ -71,9 +71,9 @@ impl Stream {
         socket.set_read_timeout(Some(ANSWER))?;
         socket.set_nodelay(true)?;
         let mut socket = BufReader::with_capacity(64, socket);
-        let mut server = String::new();
-        socket.read_line(&mut server)?;
-        let server = server
+        let mut line = String::new();
+        socket.read_line(&mut line)?;
+        let server = line
             .strip_suffix('\n')
             .ok_or(io::ErrorKind::UnexpectedEof)?
             .to_owned();

@@ -16,6 +16,20 @@ use nix::{
 use super::{Node, PATIENCE};
 use crate::wait;
 
+/// Names of the hooks to which every agent attaches a program, in order.
+pub const HOOKS: [&str; 10] = [
+    "connect4",
+    "connect6",
+    "getpeername4",
+    "getpeername6",
+    "recvmsg4",
+    "recvmsg6",
+    "sendmsg4",
+    "sendmsg6",
+    "sock_ops",
+    "sock_release",
+];
+
 /// A running agent; killed when dropped.
 pub struct Agent {
     process: Child,
@@ -69,7 +83,7 @@ impl Node {
         let mut words = self.command.iter();
         let mut command = self
             .place
-            .command(words.next().expect("there is the agent"));
+            .command(words.next().expect("the command begins with the agent"));
         command.args(words).args(self.directories.run());
         command
             .args(&self.flags)
@@ -90,7 +104,7 @@ impl Node {
         );
     }
 
-    /// SIGKILL.
+    /// Kills the agent with SIGKILL.
     pub fn kill_agent(&mut self) {
         let status = self.take_agent().end(Signal::SIGKILL);
         assert_eq!(
@@ -122,7 +136,7 @@ impl Node {
         kib(&self.agent_proc("status", "VmRSS:"))
     }
 
-    /// Most resident memory that the running agent ever had, in KiB.
+    /// Peak resident memory of the running agent, in KiB.
     pub fn agent_peak_memory_kib(&self) -> u64 {
         kib(&self.agent_proc("status", "VmHWM:"))
     }
@@ -160,7 +174,7 @@ impl Node {
             .skip(11)
             .take(2)
             .map(|field| field.parse::<u64>().expect("a number of ticks"));
-        // USER_HZ, which no configuration of the kernel changes.
+        // USER_HZ is 100 with every configuration of the kernel.
         Duration::from_millis(ticks.sum::<u64>() * 10)
     }
 
@@ -177,7 +191,7 @@ impl Node {
 /// Parses a number of `/proc/PID/status`.
 fn kib(text: &str) -> u64 {
     text.strip_suffix(" kB")
-        .expect("it is told in KiB")
+        .expect("the kernel writes KiB")
         .parse()
         .expect("a number of KiB")
 }

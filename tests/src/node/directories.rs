@@ -2,7 +2,7 @@
 
 use std::{ffi::OsString, path::PathBuf};
 
-/// Paths that no two agents of a test run share.
+/// Paths of one agent; no other agent of a test run has the same.
 #[derive(Clone, Debug)]
 pub struct Directories {
     /// Programs are attached here.

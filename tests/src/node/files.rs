@@ -3,6 +3,7 @@
 use std::{fs, os::unix::fs::symlink, path::PathBuf};
 
 use super::Node;
+use crate::{Server, service};
 
 impl Node {
     /// Replaces a file atomically, by a rename.
@@ -17,6 +18,15 @@ impl Node {
     /// Overwrites a file in place.
     pub fn overwrite(&self, file: &str, content: impl AsRef<[u8]>) {
         fs::write(self.file(file), content).unwrap_or_else(|error| panic!("{file}: {error}"));
+    }
+
+    /// Serves `shop/cart` at 10.96.0.10:80 with one new server, `a`, and returns it.
+    pub fn serve_cart(&self) -> Server {
+        let a = self.server("a");
+        let cart = service("shop/cart").address("10.96.0.10").tcp(80);
+        self.write("cart.yaml", cart.endpoint(&a));
+        self.wait_until_served("shop/cart", &[&a]);
+        a
     }
 
     /// Removes a file.

@@ -23,7 +23,7 @@ use crate::{
     machine_lock::MachineLock, place::Place, server::Manner,
 };
 
-pub use agent::Agent;
+pub use agent::{Agent, HOOKS};
 pub use directories::Directories;
 pub use setup::Setup;
 
@@ -53,22 +53,22 @@ impl Node {
         Self::setup().start()
     }
 
-    /// A node about to be.
+    /// Prepares a node.
     pub fn setup() -> Setup {
         Setup::default()
     }
 
-    /// A server on an IPv4 loopback address of its own.
+    /// A server on its own IPv4 loopback address.
     pub fn server(&self, name: &str) -> Server {
         self.server_at(name, self.next_ip())
     }
 
-    /// A server on an IPv4 loopback address of its own that keeps connections open and echoes.
+    /// A server on its own IPv4 loopback address that keeps connections open and echoes.
     pub fn echo_server(&self, name: &str) -> Server {
         Server::start_as(Manner::Echoes, &self.place.netns, name, self.next_ip())
     }
 
-    /// A server where one was before.
+    /// A server at the address of an earlier one.
     pub fn server_again(&self, name: &str, at: SocketAddr) -> Server {
         Server::start_at(Manner::Closes, &self.place.netns, name, at)
     }
@@ -113,14 +113,14 @@ impl Node {
         self.directories.cgroup = cgroup.into();
     }
 
-    /// The next agent is `program`, with these words and no others from before.
+    /// The next agent is `program`, with these flags instead of the earlier ones.
     pub fn next_agent(&mut self, program: &Path, line: &str) {
         self.command.pop();
         self.command.push(program.into());
         self.flags = line.split_whitespace().map(str::to_owned).collect();
     }
 
-    /// What the agent is told.
+    /// Directories of the agent.
     pub fn directories(&self) -> &Directories {
         &self.directories
     }
@@ -130,7 +130,7 @@ impl Node {
         self.scratch.path()
     }
 
-    /// `mesh-agent` with other words than its own.
+    /// `mesh-agent` with other arguments than those of the node.
     pub fn mesh_agent(&self, words: impl IntoIterator<Item = OsString>) -> Command {
         let mut command = self.place.command(binary::find("mesh-agent"));
         command.args(words);
@@ -142,7 +142,7 @@ impl Node {
         CommandResult::of(&mut self.mesh_agent(self.directories.uninstall()), PATIENCE)
     }
 
-    /// `meshctl` with the words of `line`, asked of this node's agent.
+    /// `meshctl` with the words of `line` as arguments, for the agent of this node.
     pub fn meshctl(&self, line: &str) -> CommandResult {
         let mut command = self.place.command(binary::find("meshctl"));
         CommandResult::of(

@@ -74,8 +74,8 @@ impl Setup {
             wrapper,
         } = self;
         let program = binary::find("mesh-agent").into();
-        let command = wrapper.into_iter().map(OsString::from).chain([program]);
-        let command = command.collect();
+        let words = wrapper.into_iter().map(OsString::from).chain([program]);
+        let command = words.collect();
         Node {
             agent: None,
             place,

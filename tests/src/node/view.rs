@@ -18,13 +18,13 @@ impl Node {
         self.get("/v1/services").json()
     }
 
-    /// One service, which must be there.
+    /// One service, which must exist.
     pub fn service(&self, name: &str) -> types::Service {
         self.find_service(name)
             .unwrap_or_else(|| panic!("there is no service {name}"))
     }
 
-    /// One service, if it is there.
+    /// One service, if it exists.
     pub fn find_service(&self, name: &str) -> Option<types::Service> {
         let answer = self.get(&format!("/v1/services/{name}"));
         (answer.code == 200).then(|| answer.json())

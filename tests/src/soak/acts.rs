@@ -1,6 +1,8 @@
-//! What changes during a soak: one act after the other, chosen at random from a seed.
+//! Changes during a soak: one act after the other, chosen at random from a seed.
 
 use std::{collections::BTreeSet, fmt};
+
+use mesh_common::hash::next_random;
 
 use super::rows::Rows;
 use crate::{Manifest, Node, Server, node::PATIENCE, service, wait};
@@ -21,7 +23,7 @@ pub struct Acts {
     pub made: Made,
     servers: [Server; 4],
     random: Random,
-    /// Place of the present pair in the ring of servers.
+    /// Position of the present pair in the ring of servers.
     pair: usize,
     rare: bool,
     extras: BTreeSet<u64>,
@@ -90,7 +92,7 @@ impl Acts {
                 self.node.start_agent();
             }
             _ => {
-                // The agent is killed anywhere in its work on the change.
+                // The agent may be killed at any step of the change.
                 self.next_pair();
                 self.end(Node::kill_agent);
                 self.wait_for_pair();
@@ -204,14 +206,13 @@ impl Acts {
     }
 }
 
-/// A sequence of random numbers: xorshift64*, Vigna 2016.
+/// The state of a generator of random numbers.
 struct Random(u64);
 
 impl Random {
     fn below(&mut self, bound: u64) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) % bound
+        let (next, bits) = next_random(self.0);
+        self.0 = next;
+        u64::from(bits) % bound
     }
 }

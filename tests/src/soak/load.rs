@@ -19,7 +19,7 @@ pub struct Load {
     streams: Client,
 }
 
-/// What clients saw in one round.
+/// Results of the clients in one round.
 #[derive(Clone, Copy, Default, Debug)]
 pub struct Seen {
     pub answered: u64,
@@ -105,8 +105,8 @@ fn compare(
 ) -> (u64, u64) {
     let mut failed = [0; 3];
     for (at, report) in reports.iter().enumerate() {
-        let allowed = ALLOWED[at].and_then(|name| report.errors.get_key_value(name));
-        let allowed: BTreeMap<_, _> = allowed
+        let counted = ALLOWED[at].and_then(|name| report.errors.get_key_value(name));
+        let allowed: BTreeMap<_, _> = counted
             .into_iter()
             .map(|(name, count)| (name.clone(), *count))
             .collect();

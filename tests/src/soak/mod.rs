@@ -41,7 +41,7 @@ pub struct Options {
     seed: Option<u64>,
 }
 
-/// What happened.
+/// Numbers of events during a soak.
 #[derive(Clone, Copy, Default, Debug)]
 pub struct Figures {
     rounds: u32,
@@ -65,7 +65,7 @@ pub fn run(options: &Options) -> bool {
         .seed
         .unwrap_or_else(|| now.map_or(1, |it| it.as_secs()));
     println!("seed {seed}");
-    // The panic has told the reason.
+    // The panic has printed the reason.
     std::panic::catch_unwind(|| soak(time, seed)).is_ok()
 }
 

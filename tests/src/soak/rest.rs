@@ -1,4 +1,5 @@
-//! What is left between rounds: rows of open sockets, and what the agent holds.
+//! Checks between rounds: only rows of open sockets are left, and the agent needs no more memory and
+//! descriptors than before.
 
 use std::fmt;
 
@@ -11,10 +12,10 @@ use crate::{Node, node::PATIENCE, wait};
 
 /// Descriptors of connections to the control socket that the agent may not have closed yet.
 const CLOSING: usize = 4;
-/// Growth of memory that is no leak: the allocator's, in KiB.
+/// Growth of memory, in KiB, that the allocator causes without a leak.
 const GROWTH: u64 = 4096;
 
-/// What the agent holds.
+/// Memory and descriptors of the agent.
 #[derive(Clone, Copy, Default, Debug)]
 pub struct Rest {
     memory_kib: u64,
@@ -32,7 +33,7 @@ impl fmt::Display for Rest {
 }
 
 impl Rest {
-    /// Looks at the running agent.
+    /// Reads them of the running agent.
     pub fn of(node: &Node) -> Self {
         Self {
             memory_kib: node.agent_memory_kib(),

@@ -20,15 +20,7 @@ fn ask<T: DeserializeOwned>(node: &Node, line: &str) -> T {
 #[test]
 fn meshctl_shows_what_the_agent_knows() {
     let node = Node::start();
-    let a = node.server("a");
-    node.write(
-        "cart.yaml",
-        service("shop/cart")
-            .address("10.96.0.10")
-            .tcp(80)
-            .endpoint(&a),
-    );
-    node.wait_until_served("shop/cart", &[&a]);
+    let _server = node.serve_cart();
     node.client().tcp("10.96.0.10:80").times(7);
 
     let cart = node.service("shop/cart");
@@ -239,15 +231,7 @@ fn the_log_names_each_change_and_its_cause() {
 #[test]
 fn a_debug_log_shows_decisions_and_no_loader_details() {
     let node = Node::setup().flags("--log debug").start();
-    let a = node.server("a");
-    node.write(
-        "cart.yaml",
-        service("shop/cart")
-            .address("10.96.0.10")
-            .tcp(80)
-            .endpoint(&a),
-    );
-    node.wait_until_served("shop/cart", &[&a]);
+    let a = node.serve_cart();
     let log = node.log();
     assert!(
         log.contains("kernel: service 10.96.0.10:80/TCP id "),

@@ -1,4 +1,5 @@
-//! What the agent's processes may still do once they run, thread by thread, and that it is enough.
+//! Capabilities and system calls of each thread of the agent after its start: no more than needed,
+//! and enough.
 
 use mesh_tests::{
     Node, Pod, Server,

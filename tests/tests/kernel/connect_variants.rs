@@ -16,7 +16,7 @@ const UDP: &str = "10.96.0.10:53";
 const EMPTY: &str = "10.96.0.11:80";
 const MAPPED: &str = "[::ffff:10.96.0.10]:80";
 
-/// A node with one service that a server serves, and one without endpoints.
+/// A node with two services: one with a server, and one without endpoints.
 fn shop() -> (Node, Server) {
     let node = Node::start();
     let a = serve(&node);
@@ -48,7 +48,7 @@ fn address(literal: &str) -> SocketAddr {
         .unwrap_or_else(|error| panic!("{literal}: {error}"))
 }
 
-/// The server says its name over a connected TCP socket, and the peer is the service.
+/// Expects the server to answer on a connected TCP socket, and the peer to be the service.
 fn expect_served(client: &mut Client, socket: SocketId, to: &str) {
     assert_eq!(
         client.receive(socket).map(|heard| heard.name),
@@ -109,7 +109,7 @@ fn a_fast_open_connect_is_served() {
     let mut client = node.client();
     for (bind, to) in [("0.0.0.0:0", TCP), ("[::]:0", MAPPED)] {
         let socket = client.tcp_socket(bind);
-        // It succeeds before a packet is sent; the first data goes with the first packet.
+        // The connect succeeds before a packet is sent; the first data goes with the SYN.
         assert_eq!(
             client.act(socket, Act::ConnectFastOpen(address(to))),
             Ok(())
@@ -147,8 +147,8 @@ fn a_first_send_with_fast_open_is_served() {
     );
 }
 
-/// The connect hook runs for the subflow, the `getpeername` hook for the socket of the program,
-/// which has no record: only this variant sees the endpoint as its peer.
+/// The connect hook runs for the subflow. The `getpeername` hook runs for the socket of the program,
+/// which has no record, so it shows the endpoint.
 #[test]
 fn a_multipath_connect_is_served_and_shows_the_endpoint() {
     let (node, a) = shop();
@@ -198,7 +198,7 @@ fn a_udp_socket_that_connects_again_is_served_again() {
     );
 }
 
-/// No hook runs for a disconnect, and the kernel drops the peer by itself.
+/// No hook runs for a disconnect; the kernel drops the peer.
 #[test]
 fn a_disconnected_udp_socket_has_no_peer_and_may_connect_again() {
     let (node, _a) = shop();
@@ -271,7 +271,7 @@ fn a_bound_source_address_is_kept_by_unconnected_sends() {
     assert_eq!(a.clients(), ["127.0.0.7".parse().unwrap()].into());
 }
 
-/// Programs belong to the cgroup, so they run if they are attached when the socket connects.
+/// Programs are attached to the cgroup, so they also run for sockets that were made before.
 #[test]
 fn a_socket_older_than_the_agent_is_served_when_it_connects() {
     let mut node = Node::setup().prepare();
@@ -311,7 +311,7 @@ fn a_connection_older_than_the_agent_is_left_alone() {
     let udp = client.udp_socket("0.0.0.0:0");
     client.connect(udp, &to).unwrap();
     node.start_agent();
-    // Its endpoint belongs to a service, and then to none.
+    // Its endpoint becomes part of a service, and then of none.
     let cart = service("shop/cart")
         .address("10.96.0.10")
         .tcp(80)
@@ -339,7 +339,7 @@ fn passed(node: &Node, from: &mut Client, socket: SocketId, to: &mut Client) -> 
     let path = node.scratch().join(format!("pass-{}", socket.0));
     to.take_from(&path, || {
         from.act(socket, Act::Pass(path.clone()))
-            .expect("the other one waits for it");
+            .expect("the other process waits for the socket");
     })
 }
 
@@ -369,7 +369,7 @@ fn a_socket_from_outside_is_not_served_in_any_process() {
 }
 
 #[test]
-fn a_connected_socket_passed_on_shows_the_service_to_the_process_that_has_it() {
+fn a_connected_socket_shows_the_service_to_a_process_that_receives_it() {
     let (node, _a) = shop();
     let (mut inside, mut outside) = inside_and_outside(&node);
     let socket = inside.udp_socket("0.0.0.0:0");

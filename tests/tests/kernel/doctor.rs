@@ -103,7 +103,7 @@ fn doctor_lists_programs_of_others_on_the_cgroup() {
         .findings
         .iter()
         .find(|it| it.id == "programs/connect6");
-    let what = &finding.expect("it is there").what;
+    let what = &finding.expect("doctor reports the other program").what;
     assert!(what.ends_with(&format!(", program {id}")), "{what}");
     assert_eq!(outcome.code, Some(0));
     assert_eq!(doctor(&node, " --strict").0.code, Some(1));

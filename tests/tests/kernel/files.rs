@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use mesh_common::counter::Counter;
-use mesh_tests::{Client, Node, client::protocol::counts, node::SETTLE, service, wait};
+use mesh_tests::{Client, Manifest, Node, client::protocol::counts, node::SETTLE, service, wait};
 
 /// A change is served within this time.
 const SOON: Duration = Duration::from_millis(200);
@@ -40,8 +40,8 @@ fn expect_soon(what: &str, took: &[Duration]) {
     assert!(*slowest <= SOON, "{what}: {took:?}");
 }
 
-#[test]
-fn an_edited_file_is_live_within_200_milliseconds() {
+/// Expects each of several edits of a file, made by `edit`, to be live soon.
+fn expect_edits_to_be_live_soon(what: &str, edit: impl Fn(&Node, Manifest)) {
     let node = Node::setup().alone().start();
     let servers = ["a", "b"].map(|name| node.server(name));
     let cart = service("shop/cart").address("10.96.0.10").tcp(80);
@@ -50,37 +50,29 @@ fn an_edited_file_is_live_within_200_milliseconds() {
     let took: Vec<_> = edits
         .map(|server| {
             let edited = cart.clone().endpoint(server);
-            until_answered_by(&mut client, server.name(), || {
-                node.write("cart.yaml", edited);
-            })
+            until_answered_by(&mut client, server.name(), || edit(&node, edited))
         })
         .collect();
-    expect_soon("edits", &took);
+    expect_soon(what, &took);
+}
+
+#[test]
+fn an_edited_file_is_live_within_200_milliseconds() {
+    expect_edits_to_be_live_soon("edits", |node, cart| node.write("cart.yaml", cart));
 }
 
 #[test]
 fn a_file_overwritten_in_place_is_live_within_200_milliseconds() {
-    let node = Node::setup().alone().start();
-    let servers = ["a", "b"].map(|name| node.server(name));
-    let cart = service("shop/cart").address("10.96.0.10").tcp(80);
-    let mut client = node.client();
-    let edits = servers.iter().cycle().take(20);
-    let took: Vec<_> = edits
-        .map(|server| {
-            let edited = cart.clone().endpoint(server).to_string();
-            until_answered_by(&mut client, server.name(), || {
-                node.overwrite("cart.yaml", edited);
-            })
-        })
-        .collect();
-    expect_soon("overwrites", &took);
+    expect_edits_to_be_live_soon("overwrites", |node, cart| {
+        node.overwrite("cart.yaml", cart.to_string());
+    });
 }
 
 #[test]
 fn an_added_file_serves_and_a_removed_one_lets_go_within_200_milliseconds() {
     let node = Node::setup().alone().start();
     let a = node.server("a");
-    // Keeps the directory from being empty, which has a meaning of its own.
+    // Keeps the directory from being empty, which has its own meaning.
     node.write(
         "other.yaml",
         service("shop/other").address("10.96.0.99").tcp(80),
@@ -154,15 +146,7 @@ fn an_exchanged_config_map_is_live_within_200_milliseconds() {
 #[test]
 fn a_directory_emptied_by_mistake_keeps_serving() {
     let node = Node::start();
-    let a = node.server("a");
-    node.write(
-        "cart.yaml",
-        service("shop/cart")
-            .address("10.96.0.10")
-            .tcp(80)
-            .endpoint(&a),
-    );
-    node.wait_until_served("shop/cart", &[&a]);
+    let _server = node.serve_cart();
     node.remove("cart.yaml");
     wait::until("the agent to say so", SETTLE, || !node.status().ready);
     assert_eq!(

@@ -1,4 +1,4 @@
-//! Abuse of health checks, which are requests by root, by the author of a Service.
+//! Abuse by the author of a Service of health checks, which are requests by root.
 
 use std::{
     collections::BTreeMap,

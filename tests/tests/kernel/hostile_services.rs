@@ -5,7 +5,6 @@ mod too_many_rows;
 
 use std::net::SocketAddr;
 
-use mesh_core::api::types::Status;
 use mesh_tests::{
     Client, Node, Pod, Server,
     client::protocol::counts,
@@ -15,21 +14,10 @@ use mesh_tests::{
 };
 use serde_json::json;
 
+use super::invalid_objects::{pair, wrong};
+
 const UNTOUCHED: &str = "connect ENETUNREACH";
 const CONNECTS: u32 = 50;
-
-/// Returns name and effect of each wrong object in `status`.
-fn wrong(status: &Status) -> Vec<(String, String)> {
-    status
-        .wrong
-        .iter()
-        .map(|it| (it.name.clone(), it.in_force.clone()))
-        .collect()
-}
-
-fn pair(name: &str, in_force: &str) -> (String, String) {
-    (name.to_owned(), in_force.to_owned())
-}
 
 /// Foreign addresses: cloud metadata, documentation, public ones.
 const FOREIGN: [&str; 5] = [
@@ -143,7 +131,7 @@ fn a_service_cannot_take_over_foreign_addresses() {
         "native.yaml",
         native.with(&format!("externalIPs: {claimed:?}")),
     );
-    // A cluster address is a claim, too.
+    // A cluster address is also a claim.
     let inside = claimed
         .iter()
         .filter(|it| it.starts_with("127.") || it.starts_with("169.254."));
@@ -153,7 +141,7 @@ fn a_service_cannot_take_over_foreign_addresses() {
     );
     node.write("inside.yaml", inside.endpoint(&thief));
     node.wait_until_served("food/thief", &[&thief]);
-    wait::until("all to be refused", PATIENCE, || {
+    wait::until("all claims to be refused", PATIENCE, || {
         wrong(&node.status()).len() == 3
     });
     expect_untouched(&mut client, &FOREIGN);
@@ -235,7 +223,7 @@ fn a_wide_network_in_the_settings_does_not_allow_node_addresses() {
             "192.0.2.10",
         ]),
     );
-    // Not from the networks of cluster addresses.
+    // Outside of the networks of cluster addresses.
     node.write(
         "inside.yaml",
         service("bank/thief")
@@ -311,7 +299,7 @@ fn a_cluster_address_wins_over_an_external_one_in_any_order() {
     assert_eq!(
         asks(&mut client),
         counts([("thief", u64::from(CONNECTS))]),
-        "of no other service yet"
+        "the address belongs to no other service yet"
     );
     node.write(
         "z.yaml",

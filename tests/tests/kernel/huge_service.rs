@@ -1,5 +1,5 @@
-//! One service with about as many endpoints as all maps have rows: what its quota allows is served,
-//! and changes of others take effect meanwhile.
+//! One service with about as many endpoints as all maps have rows: its quota is served, and changes
+//! of other services take effect meanwhile.
 
 use std::{
     fmt::Write as _,

@@ -1,5 +1,4 @@
-//! An agent that is killed while it switches to maps of other sizes: what its successor records and
-//! counts.
+//! Rows and counts after an agent was killed while it switched to maps of other sizes.
 
 use std::{
     net::SocketAddr,

@@ -16,7 +16,7 @@ const REFUSED: &str = "connect ECONNREFUSED";
 const UNTOUCHED: &str = "connect ENETUNREACH";
 
 /// Returns name and effect of each wrong object in `status`.
-fn wrong(status: &Status) -> Vec<(String, String)> {
+pub(super) fn wrong(status: &Status) -> Vec<(String, String)> {
     status
         .wrong
         .iter()
@@ -24,7 +24,7 @@ fn wrong(status: &Status) -> Vec<(String, String)> {
         .collect()
 }
 
-fn pair(name: &str, in_force: &str) -> (String, String) {
+pub(super) fn pair(name: &str, in_force: &str) -> (String, String) {
     (name.to_owned(), in_force.to_owned())
 }
 
@@ -275,15 +275,7 @@ fn an_object_gone_wrong_while_no_agent_ran_stays_as_it_was_and_others_leave() {
 fn huge_invalid_files_are_reported_within_5_seconds_and_cost_less_than_3_times_their_size() {
     const SIZE: usize = 50_000_000;
     let node = Node::setup().alone().start();
-    let a = node.server("a");
-    node.write(
-        "cart.yaml",
-        service("shop/cart")
-            .address("10.96.0.10")
-            .tcp(80)
-            .endpoint(&a),
-    );
-    node.wait_until_served("shop/cart", &[&a]);
+    let _server = node.serve_cart();
     let before = node.agent_memory_kib();
     let many = |start: &str, again: &str| {
         start.to_owned() + &again.repeat((SIZE - start.len()) / again.len())

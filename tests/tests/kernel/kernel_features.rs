@@ -1,5 +1,5 @@
-//! Kernels that lack a feature: what is loaded differently, and what `status` says about it. A
-//! variable lets the agent treat a feature as missing.
+//! Kernels that lack a feature: what is loaded instead, and what `status` shows. A variable lets
+//! the agent treat a feature as missing.
 
 use std::process::Command;
 

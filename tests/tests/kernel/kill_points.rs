@@ -71,7 +71,7 @@ impl Change {
                 return;
             }
             std::fs::write(&new, content).expect("there is room");
-            std::fs::rename(&new, &file).expect("it is there");
+            std::fs::rename(&new, &file).expect("the file was just written");
             let is_served = || {
                 let service = look("/v1/services/shop/cart");
                 service.is_some_and(|it| {

@@ -7,7 +7,8 @@ const ROUNDS: usize = 20;
 const CHANGES_A_ROUND: usize = 5;
 const AT_LEAST: u64 = 20_000;
 
-/// The service as the `step`th change leaves it: two neighbours of the ring of servers.
+/// Returns the service after change number `step`: two neighbours in the ring of servers are its
+/// endpoints.
 fn neighbours(servers: &[Server; 4], step: usize) -> ([&Server; 2], Manifest) {
     let pair = [step, step + 1].map(|place| &servers[place % servers.len()]);
     let cart = service("shop/cart").address("10.96.0.10").tcp(80).udp(53);
@@ -29,7 +30,7 @@ fn no_connect_fails_while_endpoints_change_and_the_agent_is_killed() {
         for change in 1..=CHANGES_A_ROUND {
             let (pair, cart) = neighbours(&servers, round * CHANGES_A_ROUND + change);
             node.write("cart.yaml", cart);
-            // Every other round ends before its last change is applied.
+            // Every second round ends before its last change is applied.
             if change < CHANGES_A_ROUND || round % 2 == 0 {
                 node.wait_until_served("shop/cart", &pair);
             }

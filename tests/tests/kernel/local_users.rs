@@ -25,24 +25,16 @@ const NOTICED: Duration = Duration::from_secs(8);
 
 fn serving() -> (Node, Server) {
     let node = Node::start();
-    let a = node.server("a");
-    node.write(
-        "cart.yaml",
-        service("shop/cart")
-            .address("10.96.0.10")
-            .tcp(80)
-            .endpoint(&a),
-    );
-    node.wait_until_served("shop/cart", &[&a]);
+    let a = node.serve_cart();
     (node, a)
 }
 
-/// Owner and mode of a directory and of everything below it.
+/// Returns owner and mode of a directory and of everything below it.
 fn modes(directory: &Path) -> BTreeMap<PathBuf, (u32, u32)> {
     let mut found = BTreeMap::new();
     let mut open = vec![directory.to_path_buf()];
     while let Some(path) = open.pop() {
-        let metadata = fs::symlink_metadata(&path).expect("it was listed");
+        let metadata = fs::symlink_metadata(&path).expect("its directory lists it");
         if metadata.is_dir() {
             open.extend(
                 fs::read_dir(&path)
@@ -130,7 +122,7 @@ fn a_state_directory_of_a_user_is_refused() {
 }
 
 #[test]
-fn pins_and_state_are_closed_to_users_also_where_an_earlier_agent_left_them_open() {
+fn pins_and_state_are_closed_to_users_even_if_an_earlier_agent_left_them_open() {
     let node = Node::setup().prepare();
     let Directories { pins, state, .. } = node.directories();
     for directory in [pins, state] {
@@ -182,12 +174,12 @@ impl Locks {
             let mut child = as_nobody(command.stdout(Stdio::piped()).stderr(Stdio::null()))
                 .spawn()
                 .expect("flock");
-            // Prints a word when the lock is held, and ends when it cannot be taken.
+            // The process prints a word when it holds the lock, and ends when it cannot take it.
             let mut word = String::new();
             let stdout = child.stdout.as_mut().expect("it is piped");
             BufReader::new(stdout)
                 .read_line(&mut word)
-                .expect("it says a word or ends");
+                .expect("the process prints a word or ends");
             child
         };
         Self(paths.iter().map(lock).collect())
@@ -235,7 +227,7 @@ fn locks_of_users_block_neither_the_next_agent_nor_uninstall() {
 }
 
 #[test]
-fn links_whose_pins_are_removed_serve_on_and_are_pinned_again() {
+fn links_whose_pins_are_removed_still_serve_and_are_pinned_again() {
     let (mut node, _a) = serving();
     let pins = node.directories().pins.clone();
     let before = (pinned::pins(&pins), node.status().hooks);
@@ -272,7 +264,7 @@ fn links_that_cannot_be_pinned_again_are_a_problem() {
     let links = node.directories().pins.join("links");
     fs::remove_dir_all(&links).unwrap();
     symlink("/nowhere", &links).unwrap();
-    wait::until("the agent to say so", NOTICED, || {
+    wait::until("the agent to report it", NOTICED, || {
         let status = node.status();
         !status.ready
             && status
@@ -285,5 +277,5 @@ fn links_that_cannot_be_pinned_again_are_a_problem() {
         counts([("a", 10)])
     );
     fs::remove_file(&links).unwrap();
-    wait::until("the agent to pin them", NOTICED, || node.status().ready);
+    wait::until("the links to be pinned", NOTICED, || node.status().ready);
 }

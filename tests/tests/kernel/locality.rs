@@ -79,7 +79,7 @@ fn a_busy_zone_spills_if_the_service_sets_spill_factor() {
         ["near", "far"].map(|name| report.answers.get(name).copied().unwrap_or_default());
     assert!(
         (58..=62).contains(&near) && near + far == 90,
-        "twice as busy, not more: {report:?}"
+        "the near zone is at most twice as busy: {report:?}"
     );
 }
 
@@ -138,7 +138,7 @@ fn sources_merge_and_a_service_may_prefer_the_local_one() {
     assert_eq!(report.answers, counts([("there", 47)]), "{report:?}");
 }
 
-/// An endpoint of a slice with these hints.
+/// Returns an endpoint of a slice, with these hints.
 fn hinted(server: &Server, hints: &Value) -> Object {
     let slice = slice("shop/cart", server.name()).serves("http", "TCP", server.address().port());
     let endpoint = json!({"addresses": [server.address().ip()], "conditions": {"ready": true}, "hints": hints});

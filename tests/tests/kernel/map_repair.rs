@@ -7,9 +7,9 @@ use aya::maps::{Array, HashMap, Map, MapData};
 use bytemuck::cast;
 use mesh_common::abi::{BackendEntry, BackendRow, FrontendKey, ServiceRow, maps};
 use mesh_core::model::probe_address;
-use mesh_tests::{Node, Server, client::protocol::counts, node::SETTLE, pinned, service, wait};
+use mesh_tests::{Node, Server, client::protocol::counts, node::SETTLE, pinned, wait};
 
-/// The compare period given to the agent, and the time a repair takes.
+/// Longest time of a repair: the agent compares the rows every second.
 const REPAIRED: Duration = Duration::from_secs(1).saturating_add(SETTLE);
 
 // Rows as bytes, because aya's `Pod` is implemented for them only in the agent.
@@ -19,15 +19,7 @@ type BackendBytes = [u8; size_of::<BackendEntry>()];
 
 fn node_that_compares_every_second() -> (Node, Server) {
     let node = Node::setup().flags("--resync-interval 1s").start();
-    let a = node.server("a");
-    node.write(
-        "cart.yaml",
-        service("shop/cart")
-            .address("10.96.0.10")
-            .tcp(80)
-            .endpoint(&a),
-    );
-    node.wait_until_served("shop/cart", &[&a]);
+    let a = node.serve_cart();
     assert_eq!(
         node.client().tcp("10.96.0.10:80").once().answers,
         counts([("a", 1)])
@@ -35,7 +27,7 @@ fn node_that_compares_every_second() -> (Node, Server) {
     (node, a)
 }
 
-/// The one SERVICES map of a node.
+/// The map SERVICES of a node.
 struct Services(HashMap<MapData, FrontendBytes, ServiceBytes>);
 
 impl Services {
@@ -67,7 +59,7 @@ impl Services {
     fn remove(&mut self, key: FrontendKey) {
         self.0
             .remove(&cast::<_, FrontendBytes>(key))
-            .expect("it is there");
+            .expect("the row exists");
     }
 }
 
@@ -133,7 +125,7 @@ fn a_changed_backend_row_is_written_again() {
     let map = Map::Array(pinned::map(&node.directories().pins, maps::BACKENDS.name));
     let mut backends: Array<_, BackendBytes> =
         map.try_into().expect("BACKENDS is an array of this size");
-    let before = backends.get(&index, 0).expect("it is there");
+    let before = backends.get(&index, 0).expect("the row exists");
     let entry: BackendEntry = cast(before);
     let elsewhere: BackendBytes = cast(BackendEntry {
         row: BackendRow {
@@ -142,10 +134,10 @@ fn a_changed_backend_row_is_written_again() {
         },
         ..entry
     });
-    backends.set(index, elsewhere, 0).expect("it is there");
-    // The other half belongs to the kernel and is reset.
+    backends.set(index, elsewhere, 0).expect("the row exists");
+    // The other half of the row belongs to the kernel and is reset.
     let row =
-        || cast::<BackendBytes, BackendEntry>(backends.get(&index, 0).expect("it is there")).row;
+        || cast::<BackendBytes, BackendEntry>(backends.get(&index, 0).expect("the row exists")).row;
     wait::until_equal("the row as it was", REPAIRED, &entry.row, row);
     assert_eq!(
         node.client().tcp("10.96.0.10:80").times(10).answers,

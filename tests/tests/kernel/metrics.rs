@@ -11,7 +11,7 @@ use mesh_tests::{Node, manifest::document, service, wait};
 
 const ADDRESS: &str = "127.0.0.1:9100";
 
-/// One scrape, from inside the node's namespace.
+/// Scrapes the metrics from inside the node's namespace.
 fn scrape(node: &Node) -> String {
     node.place().netns.run(|| {
         let mut stream = TcpStream::connect(ADDRESS).expect("the agent listens for scrapes");
@@ -71,12 +71,12 @@ fn scrape_slowly(node: &Node) -> TcpStream {
         .netns
         .run(|| TcpStream::connect(ADDRESS))
         .expect("the agent listens for scrapes");
-    // The agent may have closed it already.
+    // The agent may have closed the connection already.
     _ = write!(stream, "GET /metrics HTTP/1.0\r\nHost: {ADDRESS}\r\n\r\n");
     stream
 }
 
-/// Returns how long a page took, or nothing if it was incomplete after a second.
+/// Returns the time of a request for a page, or nothing if the page was incomplete after a second.
 fn page(node: &Node, path: &str) -> Option<Duration> {
     let start = Instant::now();
     let answer = node.place().netns.run(|| {
@@ -92,8 +92,8 @@ fn page(node: &Node, path: &str) -> Option<Duration> {
         .map(|_| start.elapsed())
 }
 
-/// 50 slow scrapes a second of 3,000 services took 1.8 processors and 645 MB, and health pages
-/// failed.
+/// Before answers were shared and bounded, 50 slow scrapes a second of 3,000 services took 1.8
+/// processors and 645 MB, and health pages failed.
 #[test]
 fn slow_scrapers_do_not_delay_others() {
     let node = Node::setup()
@@ -145,7 +145,7 @@ fn slow_scrapers_do_not_delay_others() {
     );
     assert_eq!(failed, 0, "of {pages} health pages");
     assert!(slowest < Duration::from_millis(500), "{slowest:?}");
-    // Other tests run beside this one, and make each instruction dearer.
+    // Other tests run at the same time and slow down this one.
     assert!(cpu < 0.9, "{cpu} processors");
     assert!(grown < 150, "{grown} MiB");
     drop(held);

@@ -9,7 +9,7 @@ use mesh_tests::{
     unprivileged::{as_nobody, open_copy, open_directory, without_capabilities},
 };
 
-/// Settings that a file may hold.
+/// Settings that a file may have.
 const KNOWN: &str = "services, cgroup, pinDir, socket, metrics, stateDir, nodeName, cloud, region, zone, vipPool, serviceCidr, \
                      externalCidr, nodePortRange, quotaPerService, quotaPerNamespace, allowEmpty, allowSecondAgent, \
                      serve, excludeCgroup, excludeNetns, enterNamespaces, resyncInterval, maxServices, maxBackends, \
@@ -58,7 +58,7 @@ fn a_pin_directory_off_the_bpffs_is_named() {
 }
 
 #[test]
-fn root_without_capabilities_is_told_which_it_needs() {
+fn an_agent_of_root_without_capabilities_names_the_missing_ones() {
     let node = Node::setup().prepare();
     let mut command = node.mesh_agent(node.directories().run());
     expect_sentence(
@@ -107,10 +107,10 @@ fn wrong_flags_variables_and_settings_are_reported_together() {
 }
 
 #[test]
-fn an_unprivileged_user_is_told_which_capabilities_are_needed() {
+fn an_agent_of_an_unprivileged_user_names_the_missing_capabilities() {
     let node = Node::setup().prepare();
     let open = node.scratch().join("open");
-    // Only privilege is missing.
+    // Only privileges are missing.
     let directories = Directories {
         services: open.join("services"),
         state: open.join("state"),

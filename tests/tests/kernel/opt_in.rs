@@ -40,7 +40,7 @@ fn expect_left_alone(client: &mut Client, to: &str) {
 }
 
 #[test]
-fn all_services_are_served_but_those_that_opt_out() {
+fn all_services_are_served_except_those_that_opt_out() {
     let node = Node::start();
     let a = node.server("a");
     let native = |name: &str, address: &str| service(name).address(address).tcp(80).endpoint(&a);
@@ -67,7 +67,7 @@ fn all_services_are_served_but_those_that_opt_out() {
 }
 
 #[test]
-fn only_annotated_services_are_served_where_the_node_says_so() {
+fn with_serve_annotated_only_annotated_services_are_served() {
     let node = Node::setup().flags("--serve annotated").start();
     let a = node.server("a");
     let native = |name: &str, address: &str| service(name).address(address).tcp(80).endpoint(&a);
@@ -94,7 +94,7 @@ fn only_annotated_services_are_served_where_the_node_says_so() {
     for out in ["10.96.0.10:80", "10.96.0.11:80"] {
         expect_left_alone(&mut client, out);
     }
-    // The annotation comes and goes.
+    // The annotation is added and removed.
     node.write(
         "plain.json",
         kubernetes("shop/plain", "10.96.0.10", &a, Some("true")),
@@ -109,8 +109,8 @@ fn only_annotated_services_are_served_where_the_node_says_so() {
     });
 }
 
-/// Starts the agent with a flag about the first of two pods: that one is left alone, the other and
-/// the node are not.
+/// Starts the agent with a flag that excludes the first of two pods. Expects that pod to be left
+/// alone, and the other pod and the node to be served.
 fn expect_first_pod_left_alone(flag: impl FnOnce(&Pod) -> String) {
     let mut node = Node::setup().prepare();
     let [out, inside] = [1, 2].map(|number| Pod::start(&node, number));
@@ -139,7 +139,7 @@ fn expect_first_pod_left_alone(flag: impl FnOnce(&Pod) -> String) {
         assert_eq!(client.name_at(socket, "10.96.0.10:53"), Ok("a".into()));
     }
     let mut client = out.client();
-    // Several, because the kernel reports an unreachable host only now and then.
+    // Several connects, because the kernel limits how often it reports an unreachable host.
     let report = client.tcp("10.96.0.10:80").times(3);
     assert_eq!(
         (report.total_answers(), report.peers.len()),
@@ -149,7 +149,7 @@ fn expect_first_pod_left_alone(flag: impl FnOnce(&Pod) -> String) {
     assert_eq!(client.udp("10.96.0.10:53").once().total_answers(), 0);
     let socket = client.udp_socket("0.0.0.0:0");
     assert!(client.name_at(socket, "10.96.0.10:53").is_err());
-    // It still reaches what it reaches without a mesh.
+    // The pod still reaches every address that it reaches without the mesh.
     let direct = client.tcp(&a.address().to_string()).times(10);
     assert_eq!(direct.peers, [(a.address(), 10)].into());
     assert_eq!(
@@ -182,15 +182,7 @@ fn cgroups_below_an_excluded_one_are_left_alone() {
         parent.cgroup.path().display()
     ));
     node.start_agent();
-    let a = node.server("a");
-    node.write(
-        "cart.yaml",
-        service("shop/cart")
-            .address("10.96.0.10")
-            .tcp(80)
-            .endpoint(&a),
-    );
-    node.wait_until_served("shop/cart", &[&a]);
+    let _server = node.serve_cart();
     assert_eq!(
         node.client().tcp("10.96.0.10:80").once().answers,
         counts([("a", 1)])
@@ -204,7 +196,7 @@ fn an_excluded_cgroup_may_be_created_later() {
     let later = node.place().cgroup.path().join("later");
     node.add_flags(&format!("--exclude-cgroup {}", later.display()));
     node.launch_agent();
-    wait::until("the agent to miss it", PATIENCE, || {
+    wait::until("the agent to report the missing cgroup", PATIENCE, || {
         let status = node
             .try_get("/v1/status")
             .map(|answer| answer.json::<Status>());

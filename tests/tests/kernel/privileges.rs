@@ -45,7 +45,7 @@ fn expect_only_own_sockets_are_closed(node: &Node) -> (Pod, Server) {
             of_node.receive_now(ours).map(drop) == closed
         });
     }
-    // The second run began when the first was done.
+    // The second search begins after the end of the first.
     assert_eq!(of_pod.receive_now(theirs), Err("EAGAIN".into()));
     let [ours, theirs] =
         [&mut of_node, &mut of_pod].map(|client| client.tcp(VIP).times(100).answers);
@@ -94,8 +94,8 @@ fn the_agent_dumps_no_core_is_not_traced_and_gains_no_privileges() {
     let node = Node::setup()
         .wrapped(&format!("prlimit --core=unlimited:unlimited {THREE}"))
         .start();
-    // Asked by another process of root with the same capabilities, which may trace what may be
-    // dumped.
+    // Another process of root with the same capabilities tries. It may trace only processes that may
+    // dump core.
     let program = format!("/proc/{}/exe", node.agent_proc("status", "Pid:"));
     let mut words = THREE.split(' ').chain(["readlink", &program]);
     let reader = CommandResult::of(

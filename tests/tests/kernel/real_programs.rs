@@ -14,7 +14,7 @@ fn address(ip: &str, port: u16) -> SocketAddr {
     SocketAddr::new(ip.parse().expect("an address"), port)
 }
 
-/// An HTTP server that answers its name at `/name` and keeps connections open.
+/// Starts an HTTP server that answers with its name at `/name` and keeps connections open.
 fn web(node: &Node, name: &str, at: SocketAddr) -> Program {
     unprivileged::open_directory(node.scratch());
     let root = node.scratch().join(name);
@@ -90,7 +90,7 @@ fn curl_keeps_one_connection_to_one_apache() {
     assert_eq!(answered, ["a", "b"].map(str::to_owned).into());
 }
 
-/// A DNS server that answers its name as a text record, or asks another server.
+/// Starts a DNS server. It answers with its name as a TXT record, or forwards to another server.
 fn dns(node: &Node, at: SocketAddr, source: &str) -> Program {
     let (ip, port) = (at.ip(), at.port());
     let line = format!(
@@ -105,7 +105,7 @@ fn dns(node: &Node, at: SocketAddr, source: &str) -> Program {
     )
 }
 
-/// Two DNS servers behind 10.96.0.10.
+/// Starts two DNS servers behind 10.96.0.10.
 fn two_dns_servers(node: &Node) -> [Program; 2] {
     let at = [address("127.0.2.1", 53), address("127.0.2.2", 53)];
     let records = ["--txt-record=name.test,a", "--txt-record=name.test,b"];
@@ -125,7 +125,7 @@ fn two_dns_servers(node: &Node) -> [Program; 2] {
     programs
 }
 
-/// Returns which servers answer that many queries.
+/// Sends this number of queries, and returns the servers that answer.
 fn dig(node: &Node, server: &str, flags: &str, times: usize) -> BTreeSet<String> {
     let line = format!("dig @{server} {flags} +tries=1 +time=2 +short TXT name.test");
     (0..times)
@@ -166,14 +166,14 @@ fn a_resolver_asks_dns_servers_through_a_service() {
     );
 }
 
-/// An empty Redis that keeps nothing on disk.
+/// Starts an empty Redis server that stores nothing on disk.
 fn redis(node: &Node, at: SocketAddr) -> Program {
     let (ip, port, directory) = (at.ip(), at.port(), node.scratch().display());
     let line = format!(
         "--bind {ip} --port {port} --dir {directory} --save --appendonly no --protected-mode no"
     );
-    // The one program of Debian's redis-tools that is client, checker and server, by the name it is
-    // called; the package redis-server would start a server of its own.
+    // One program is checker and server: its name decides. The package redis-server has the server by
+    // its own name, but starts it when it is installed.
     Program::start_as(
         node,
         "redis-check-rdb",
@@ -184,7 +184,7 @@ fn redis(node: &Node, at: SocketAddr) -> Program {
 }
 
 #[test]
-fn redis_cli_talks_to_redis_and_to_its_successor() {
+fn redis_cli_reaches_redis_and_then_its_successor() {
     let node = Node::start();
     let at = [address("127.0.2.1", 6379), address("127.0.2.2", 6379)];
     let _servers = at.map(|at| redis(&node, at));
@@ -212,6 +212,8 @@ fn redis_cli_talks_to_redis_and_to_its_successor() {
     );
 
     node.write("cache.yaml", cache.at(at[1]));
-    wait::until("the other one", SETTLE, || cli("get name").is_empty());
+    wait::until("the other server to answer", SETTLE, || {
+        cli("get name").is_empty()
+    });
     assert_eq!(cli("get counter"), "");
 }

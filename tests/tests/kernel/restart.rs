@@ -46,12 +46,12 @@ impl Running {
 }
 
 #[test]
-fn connects_work_while_the_agent_is_stopped_and_a_restarted_one_adopts() {
+fn connects_work_while_the_agent_is_stopped_and_the_next_one_takes_over() {
     connects_work_without_an_agent(Node::stop_agent);
 }
 
 #[test]
-fn connects_work_while_the_agent_is_killed_and_a_restarted_one_adopts() {
+fn connects_work_while_the_agent_is_killed_and_the_next_one_takes_over() {
     connects_work_without_an_agent(Node::kill_agent);
 }
 
@@ -124,8 +124,8 @@ fn maps_that_are_too_small_or_half_filled_do_not_replace_the_present_ones() {
     other_maps_change_nothing(&node, &["--max-backends", "1000"]);
 }
 
-/// Starts an agent that would create other maps, and connects while it reports why it does not use
-/// them.
+/// Starts an agent whose settings need other maps. Connects while it reports why it does not switch
+/// to them.
 fn other_maps_change_nothing(node: &Node, flags: &[&str]) {
     let mut command = node.mesh_agent(node.directories().run());
     let mut agent = Started(
@@ -135,7 +135,7 @@ fn other_maps_change_nothing(node: &Node, flags: &[&str]) {
             .spawn()
             .expect("it starts"),
     );
-    wait::until("a reason to wait", PATIENCE, || {
+    wait::until("the agent to say why it waits", PATIENCE, || {
         let status = node
             .try_get("/v1/status")
             .map(|answer| answer.json::<Status>());
@@ -163,12 +163,12 @@ fn other_maps_change_nothing(node: &Node, flags: &[&str]) {
     agent.end();
 }
 
-/// An agent beside the node's own, ended with the test.
+/// A second agent of the node, ended with the test.
 struct Started(Child);
 
 impl Started {
     fn end(&mut self) {
-        // It may have ended already.
+        // The agent may have ended already.
         _ = self.0.kill();
         _ = self.0.wait();
     }
@@ -213,17 +213,9 @@ fn a_change_made_while_no_agent_runs_is_applied_by_the_next() {
 }
 
 #[test]
-fn a_file_gone_bad_while_no_agent_runs_removes_nothing() {
+fn a_file_that_becomes_invalid_while_no_agent_runs_removes_nothing() {
     let mut node = Node::start();
-    let a = node.server("a");
-    node.write(
-        "cart.yaml",
-        service("shop/cart")
-            .address("10.96.0.10")
-            .tcp(80)
-            .endpoint(&a),
-    );
-    node.wait_until_served("shop/cart", &[&a]);
+    let _server = node.serve_cart();
     node.stop_agent();
     node.write("cart.yaml", "services: [");
     node.launch_agent();

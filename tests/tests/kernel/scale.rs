@@ -11,7 +11,7 @@ const FILES: u8 = 100;
 const SERVICES_A_FILE: u8 = 100;
 const ENDPOINTS: u8 = 10;
 
-/// Bounds of a debug build are loose. Figures of an idle machine are in docs/performance.md.
+/// The bounds allow for a debug build. Figures of an idle machine are in docs/performance.md.
 const FIRST_LOAD: Duration = Duration::from_secs(if cfg!(debug_assertions) { 30 } else { 2 });
 const HALF_OF_CHANGES: Duration = if cfg!(debug_assertions) {
     Duration::from_secs(5)
@@ -24,7 +24,7 @@ const SLOWEST_CHANGE: Duration = if cfg!(debug_assertions) {
     SETTLE
 };
 const CHANGES: usize = 40;
-/// What a change of one of ten endpoints writes: the new backend, ten slots, the front end, and the
+/// What a change of one of ten endpoints writes: the new backend, ten slots, the frontend, and the
 /// backend that left.
 const WRITES: &str = "writes=13 ";
 const MEMORY_KIB: u64 = 80 * 1024;
@@ -50,8 +50,8 @@ fn fillers(file: u8) -> Vec<Manifest> {
         .collect()
 }
 
-/// The file in the middle. One of its services has nine endpoints where nothing listens, and
-/// `last`; the one after that is served by `server`.
+/// The file in the middle. One of its services has `last` and nine endpoints where nothing listens.
+/// The next service is served by `server`.
 fn middle(last: u8, server: &Server) -> String {
     let mut services = fillers(FILES / 2);
     services.pop();
@@ -68,7 +68,7 @@ fn middle(last: u8, server: &Server) -> String {
     document(&services)
 }
 
-/// How long it took until `server` answered, from the moment its file was in place.
+/// Returns the time from the rename of its file to the first answer of `server`.
 fn change(
     node: &Node,
     client: &mut Client,
@@ -107,7 +107,7 @@ fn scale_ten_thousand_services_are_loaded_and_changed_in_time() {
     let servers = [&b, &a];
     let mut changes: Vec<Duration> = (0..CHANGES)
         .map(|turn| {
-            // Alone, and not one of a burst.
+            // A pause, so that the change is not one of a burst.
             wait::pass(Duration::from_millis(300));
             let server = servers[turn % 2];
             change(

@@ -22,15 +22,7 @@ use mesh_tests::{
 /// A node that serves shop/cart at 10.96.0.10:80.
 fn serving() -> (Node, Server) {
     let node = Node::start();
-    let a = node.server("a");
-    node.write(
-        "cart.yaml",
-        service("shop/cart")
-            .address("10.96.0.10")
-            .tcp(80)
-            .endpoint(&a),
-    );
-    node.wait_until_served("shop/cart", &[&a]);
+    let a = node.serve_cart();
     (node, a)
 }
 
@@ -99,7 +91,7 @@ fn expect_it_leaves(node: &Node, second: &Directories, culprit: &str) {
 }
 
 #[test]
-fn a_second_agent_gives_up_within_a_second_and_touches_nothing() {
+fn a_second_agent_exits_within_a_second_and_changes_nothing() {
     let (node, _a) = serving();
     let pins = node.directories().pins.clone();
     expect_it_leaves(
@@ -113,7 +105,7 @@ fn a_second_agent_gives_up_within_a_second_and_touches_nothing() {
 }
 
 #[test]
-fn a_second_agent_on_the_cgroup_leaves_though_all_its_directories_are_others() {
+fn a_second_agent_on_the_cgroup_exits_although_it_shares_no_directory() {
     let (node, _a) = serving();
     let culprit = format!(
         "mesh-agent uninstall --pin-dir {}",
@@ -123,9 +115,9 @@ fn a_second_agent_on_the_cgroup_leaves_though_all_its_directories_are_others() {
 }
 
 #[test]
-fn a_second_agent_on_the_cgroup_leaves_though_the_pins_of_the_first_are_hidden() {
+fn a_second_agent_on_the_cgroup_exits_although_the_pins_of_the_first_are_hidden() {
     let (node, _a) = serving();
-    // One level down, where the first agent's directory is not beside it.
+    // One level down, so that the first agent's directory is not beside this one.
     let second = beside(&node);
     let below = Directories {
         pins: second.pins.join("below"),
@@ -135,7 +127,7 @@ fn a_second_agent_on_the_cgroup_leaves_though_the_pins_of_the_first_are_hidden()
 }
 
 #[test]
-fn a_second_agent_without_sys_admin_knows_the_first_by_its_pins() {
+fn a_second_agent_without_sys_admin_finds_the_first_by_its_pins() {
     let (node, _a) = serving();
     let second = beside(&node);
     let before = state(&node);
@@ -155,7 +147,7 @@ fn a_second_agent_without_sys_admin_knows_the_first_by_its_pins() {
 }
 
 #[test]
-fn a_second_agent_on_the_cgroup_leaves_though_the_first_is_dead() {
+fn a_second_agent_on_the_cgroup_exits_although_the_first_is_dead() {
     let (mut node, _a) = serving();
     node.kill_agent();
     let outcome = CommandResult::of(&mut node.mesh_agent(beside(&node).run()), PATIENCE);
@@ -168,12 +160,12 @@ fn a_second_agent_on_the_cgroup_leaves_though_the_first_is_dead() {
         node.client().tcp("10.96.0.10:80").times(10).answers,
         counts([("a", 10)])
     );
-    // The agent that attached them adopts its programs.
+    // An agent with the same pin directory takes its programs over.
     node.start_agent();
 }
 
 #[test]
-fn a_second_agent_on_the_state_directory_leaves() {
+fn a_second_agent_on_the_state_directory_exits() {
     let (node, _a) = serving();
     let child = node.place().child();
     let state = node.directories().state.clone();
@@ -190,7 +182,7 @@ fn a_second_agent_on_the_state_directory_leaves() {
 }
 
 #[test]
-fn an_agent_whose_socket_is_used_leaves_no_pins() {
+fn an_agent_whose_socket_is_in_use_leaves_no_pins() {
     let (node, _a) = serving();
     let child = node.place().child();
     let socket = node.directories().socket.clone();
@@ -207,7 +199,7 @@ fn an_agent_whose_socket_is_used_leaves_no_pins() {
 }
 
 #[test]
-fn uninstall_leaves_the_state_of_a_running_agent() {
+fn uninstall_keeps_the_state_of_a_running_agent() {
     let (node, _a) = serving();
     let before = state(&node);
     let state_dir = node.directories().state.clone();

@@ -7,26 +7,14 @@ use std::{
 
 use mesh_common::counter::Counter;
 use mesh_tests::{
-    Client, Node, bpftool::bpftool, client::protocol::counts, manifest::document, service, wait,
+    Client, HOOKS, Node, bpftool::bpftool, client::protocol::counts, manifest::document, service,
+    wait,
 };
 
-/// Longest time after which a program that does not serve is noticed.
+/// Longest time until the agent notices a program that does not serve.
 pub const NOTICED: Duration = Duration::from_secs(10);
 
-const HOOKS: [&str; 10] = [
-    "connect4",
-    "connect6",
-    "getpeername4",
-    "getpeername6",
-    "recvmsg4",
-    "recvmsg6",
-    "sendmsg4",
-    "sendmsg6",
-    "sock_ops",
-    "sock_release",
-];
-
-/// State of each hook, by name; with the reason unless it works.
+/// Returns the state of each hook by its name, with the reason unless it works.
 fn probed(node: &Node) -> BTreeMap<String, String> {
     let hooks = node.status().self_probe.into_iter();
     hooks
@@ -110,7 +98,7 @@ fn a_detached_program_is_noticed_within_ten_seconds() {
     let problem = status
         .problems
         .iter()
-        .find(|it| it.contains("connects of the agent's own"));
+        .find(|it| it.contains("the agent's own connects"));
     let problem = problem.unwrap_or_else(|| panic!("{:?}", status.problems));
     assert!(
         problem.contains("not served by sendmsg4 in cgroup")
@@ -125,7 +113,7 @@ fn a_detached_program_is_noticed_within_ten_seconds() {
 
 #[test]
 fn each_detached_hook_is_named_alone() {
-    // connect4 last: nothing can be said of getpeername4 without it.
+    // connect4 last, because getpeername4 cannot be probed without it.
     for hook in ["getpeername6", "recvmsg4", "sock_ops", "sock_release"] {
         let node = Node::start();
         wait_until_every_hook_works(&node);
@@ -142,7 +130,7 @@ fn each_detached_hook_is_named_alone() {
 }
 
 #[test]
-fn an_agent_outside_of_its_cgroup_says_that_it_cannot_probe_and_is_ready() {
+fn an_agent_outside_of_its_cgroup_reports_that_it_cannot_probe_and_is_ready() {
     let mut node = Node::setup().prepare();
     let covered = node.place().cgroup.child();
     // Declared last, so that it is removed first.
@@ -155,7 +143,7 @@ fn an_agent_outside_of_its_cgroup_says_that_it_cannot_probe_and_is_ready() {
 }
 
 #[test]
-fn a_full_table_of_sockets_is_no_failure_of_a_program() {
+fn a_full_table_of_sockets_is_not_a_failure_of_a_program() {
     let node = Node::setup().flags("--max-sockets 64").start();
     let a = node.echo_server("a");
     let cart = service("shop/cart").address("10.96.0.10").tcp(80);

@@ -18,7 +18,7 @@ fn the_share_of_a_new_endpoint_grows_in_steps() {
         .with("slowStart: {alpha: 0.1, tick: 500ms}");
     node.write("cart.yaml", cart.clone().endpoint(&old));
     node.wait_until_served("shop/cart", &[&old]);
-    // Until the old one has its full weight.
+    // Waits until the first endpoint has its full weight.
     wait::pass(Duration::from_secs(1));
     node.write("cart.yaml", cart.endpoints([&old, &new]));
     node.wait_until_served("shop/cart", &[&old, &new]);
@@ -27,6 +27,6 @@ fn the_share_of_a_new_endpoint_grows_in_steps() {
     let later = share(&node.client().tcp("10.96.0.10:80").times(500), "new");
     assert!(
         first < 0.33 && later > 0.38,
-        "{first} of the connects at first, {later} later"
+        "the new endpoint gets {first} connects at first, {later} later"
     );
 }

@@ -1,4 +1,4 @@
-//! A short soak. `cargo xtask soak` runs it for as long as one likes.
+//! A short soak. `cargo xtask soak` runs it for any time.
 
 use std::time::Duration;
 

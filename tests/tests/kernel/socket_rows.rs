@@ -44,7 +44,7 @@ fn now() -> Duration {
     Duration::from_secs(seconds) + Duration::from_nanos(nanoseconds)
 }
 
-/// The programs read the clock once in a tick of the kernel, which takes 10 ms at most.
+/// Programs read the coarse clock, which advances once in a tick: every 10 ms at most.
 #[test]
 fn rows_have_the_time_of_their_connect() {
     const LATE: Duration = Duration::from_millis(20);
@@ -66,7 +66,7 @@ fn rows_have_the_time_of_their_connect() {
             before - LATE <= started && started <= after,
             "{before:?} {started:?} {after:?}"
         );
-        // Into another tick, at another moment of it.
+        // Shorter than a tick, so that connects fall on different moments of it.
         wait::pass(Duration::from_micros(3_700));
     }
 }
@@ -96,23 +96,20 @@ fn closed_sockets_leave_no_row_behind() {
     assert_eq!(tracked(&node), 9);
     assert_eq!(client.tcp("10.96.0.10:80").times(500).answers_of(&a), 500);
     assert_eq!(client.udp("10.96.0.10:53").times(500).answers_of(&a), 500);
-    wait::until_equal("closed sockets to be forgotten", SETTLE, &9, || {
+    wait::until_equal("rows of closed sockets to be deleted", SETTLE, &9, || {
         tracked(&node)
     });
     client.close(open[2]);
     assert_eq!(tracked(&node), 8);
     // The process ends with its sockets open.
     drop(client);
-    wait::until_equal(
-        "the sockets of a dead process to be forgotten",
-        SETTLE,
-        &0,
-        || tracked(&node),
-    );
+    wait::until_equal("rows of a dead process to be deleted", SETTLE, &0, || {
+        tracked(&node)
+    });
 }
 
 #[test]
-fn a_socket_whose_connect_failed_is_forgotten_and_may_go_elsewhere() {
+fn a_socket_whose_connect_failed_leaves_no_row_and_may_connect_elsewhere() {
     let node = Node::start();
     let a = node.server("a");
     let closed = node.server("closed").address();
@@ -134,9 +131,12 @@ fn a_socket_whose_connect_failed_is_forgotten_and_may_go_elsewhere() {
             client.connect(socket, "10.96.0.10:80"),
             Err("ECONNREFUSED".into())
         );
-        wait::until_equal("the failed connect to be forgotten", SETTLE, &0, || {
-            tracked(&node)
-        });
+        wait::until_equal(
+            "the row of the failed connect to be deleted",
+            SETTLE,
+            &0,
+            || tracked(&node),
+        );
         client.connect(socket, then).unwrap();
         assert_eq!(tracked(&node), 0, "{then}");
     }

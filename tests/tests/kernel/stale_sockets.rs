@@ -12,7 +12,7 @@ use mesh_tests::{
     pinned, service, wait,
 };
 
-/// Longest time from the edit of a file to the end of the last socket, in the best round.
+/// Longest time, in the best round, from the edit of a file until the last socket is closed.
 const CLOSED: Duration = Duration::from_millis(100);
 const ROUNDS: usize = 5;
 const SOCKETS: usize = 20;
@@ -37,7 +37,7 @@ impl Open {
             let stream = open.connect(Client::tcp_socket, "10.96.0.10:80");
             open.client
                 .receive(stream)
-                .expect("a server says its name to a stream");
+                .expect("a server sends its name");
         }
         open
     }
@@ -51,7 +51,7 @@ impl Open {
         socket
     }
 
-    /// Whether all are closed. A closed socket reports its error only once.
+    /// Returns whether all sockets are closed. A closed socket reports its error only once.
     fn are_closed(&mut self) -> bool {
         let Self { client, sockets } = self;
         sockets.retain(|&socket| match client.receive_now(socket) {
@@ -65,7 +65,7 @@ impl Open {
     }
 }
 
-/// Measures the time from the edit of a file to the end of the last socket, in consecutive rounds.
+/// Measures the time from the edit of a file until the last socket is closed, in consecutive rounds.
 fn expect_soon_closed(flags: &str, rows: u64) {
     let node = Node::setup().alone().flags(flags).start();
     let [one, two] = [1, 2].map(|number| Pod::start(&node, number));
@@ -99,13 +99,13 @@ fn expect_soon_closed(flags: &str, rows: u64) {
 }
 
 #[test]
-fn sockets_of_an_endpoint_that_left_are_closed_within_100_ms() {
+fn sockets_of_a_removed_endpoint_are_closed_within_100_ms() {
     expect_soon_closed("--resync-interval 30s", 0);
 }
 
 #[test]
-fn sockets_of_an_endpoint_that_left_are_closed_within_100_ms_when_the_table_is_full() {
-    // The sweep would delete rows without sockets.
+fn sockets_of_a_removed_endpoint_are_closed_within_100_ms_when_the_table_is_full() {
+    // A long interval, because the sweep deletes rows without sockets.
     expect_soon_closed(
         "--resync-interval 1h",
         u64::from(capacity::SOCKETS) - 8 * SOCKETS as u64,
@@ -115,7 +115,7 @@ fn sockets_of_an_endpoint_that_left_are_closed_within_100_ms_when_the_table_is_f
 type Bytes = [u8; size_of::<SocketRow>()];
 
 #[test]
-fn a_socket_that_reconnects_is_closed_whenever_its_endpoint_leaves() {
+fn a_socket_that_reconnects_is_closed_each_time_its_endpoint_is_removed() {
     let node = Node::start();
     let [a, b] = ["a", "b"].map(|name| node.server(name));
     let cart = || service("shop/cart").address("10.96.0.10").udp(53);
@@ -144,7 +144,7 @@ fn fill_sockets(node: &Node, rows: u64) {
     let mut map: HashMap<MapData, u64, Bytes> = map.try_into().expect("a hash of these sizes");
     let row = cast::<_, Bytes>(SocketRow::zeroed());
     for number in 0..rows {
-        // Far from every cookie of the kernel.
+        // The kernel has no cookies this large.
         map.insert(1 << 62 | number, row, 0).expect("there is room");
     }
 }
@@ -175,6 +175,6 @@ fn the_steps_of_a_ramp_do_not_read_the_sockets() {
     println!(
         "{spent:?} of processor time in 3 s, while the weight went from {weight_before:?} to {weight_after:?}"
     );
-    assert!(weight_after > weight_before, "there were no steps");
+    assert!(weight_after > weight_before, "the ramp made no steps");
     assert!(spent <= STEPS, "{spent:?}");
 }

@@ -22,7 +22,7 @@ const VIP: &str = "10.96.0.10:80";
 /// A group without a name.
 const ADMINS: u32 = 4321;
 
-/// Tries everything with the paths in its arguments, and prints what succeeds.
+/// Script that tries to read and change each path in its arguments, and prints what succeeds.
 const ATTEMPTS: &str = r#"
 for path in "$@"; do
     cat "$path" && echo "read $path"
@@ -66,7 +66,7 @@ fn below(directory: &Path) -> Vec<PathBuf> {
 fn listing(directories: [&Path; 2]) -> BTreeSet<(PathBuf, u32, u32, u64)> {
     let paths = directories.into_iter().flat_map(below);
     let line = |path: PathBuf| {
-        let found = fs::symlink_metadata(&path).expect("it was listed");
+        let found = fs::symlink_metadata(&path).expect("its directory lists it");
         (path, found.uid(), found.mode(), found.len())
     };
     paths.map(line).collect()
@@ -83,12 +83,12 @@ fn users_can_neither_read_nor_change_pins_and_state() {
     let node = Node::start();
     let _servers = drained(&node);
     let Directories { pins, state, .. } = node.directories();
-    // So that the user fails at the agent's own directories.
+    // The directories above are open, so only the agent's own directories can stop the user.
     fs::set_permissions(node.scratch(), Permissions::from_mode(0o755)).unwrap();
     let before = listing([pins, state]);
     let paths: Vec<PathBuf> = [below(pins), below(state)].concat();
     assert!(paths.len() > 30, "{paths:?}");
-    // bpftool finds them when root asks.
+    // Root can read the same pins with bpftool.
     let of_root = Command::new("bpftool")
         .args(["link", "show", "pinned"])
         .arg(pins.join("links/connect4"))
@@ -98,7 +98,7 @@ fn users_can_neither_read_nor_change_pins_and_state() {
     assert_eq!(attempt(&paths), "");
     assert_eq!(listing([pins, state]), before);
 
-    // Not even where root opened the directories by mistake.
+    // Also where root opened the directories by mistake.
     let directories: Vec<&PathBuf> = paths.iter().filter(|path| path.is_dir()).collect();
     for directory in &directories {
         fs::set_permissions(directory, Permissions::from_mode(0o755)).unwrap();
@@ -119,7 +119,7 @@ fn users_can_neither_read_nor_change_pins_and_state() {
     );
 }
 
-/// A copy of meshctl that all users may run, and the socket where all may reach it.
+/// A copy of meshctl that all users may run, and a socket in a directory that all may enter.
 struct Ctl<'a> {
     node: &'a Node,
     program: PathBuf,
@@ -128,7 +128,7 @@ struct Ctl<'a> {
 impl<'a> Ctl<'a> {
     fn new(node: &'a Node) -> Self {
         fs::set_permissions(node.scratch(), Permissions::from_mode(0o755))
-            .expect("the scratch directory is ours");
+            .expect("the scratch directory belongs to the test");
         let directory = node.scratch().join("bin");
         open_directory(&directory);
         let program = open_copy(&binary::find("meshctl"), &directory);
@@ -142,12 +142,12 @@ impl<'a> Ctl<'a> {
         command
     }
 
-    /// As an unprivileged user in one group.
+    /// Runs meshctl as an unprivileged user in one group.
     fn as_nobody(&self, line: &str) -> CommandResult {
         CommandResult::of(as_nobody(&mut self.command(line)), PATIENCE)
     }
 
-    /// As the same user, also in the group of admins.
+    /// Runs meshctl as the same user, also in the admin group.
     fn as_admin(&self, line: &str) -> CommandResult {
         let command = self.command(line);
         let mut setpriv = Command::new("setpriv");
@@ -193,7 +193,7 @@ fn without_a_group_only_root_opens_the_socket() {
     );
     assert_eq!(refused.code, Some(1));
     assert!(refused.stderr.contains(&sentence), "{refused:#?}");
-    // Root's drain is the only change.
+    // The log has root's drain, which is the only change.
     let path = format!("/v1/services/shop/cart/endpoints/{}/drain", b.address());
     let expected = format!(
         r#"user=0 pid=PID command="meshctl" request="POST {path} {{\"force\":false}}" result=200 OK"#

@@ -32,7 +32,7 @@ const BPF_COMMANDS: [(u64, &str); 8] = [
     (29, "BPF_LINK_UPDATE"),
     (8, "BPF_PROG_ATTACH"),
 ];
-/// Calls that change names in a file system, of files or pins, or sync them.
+/// Calls that create, rename, remove or sync files or pins.
 const FILE_CALLS: [(i64, &str); 14] = [
     (libc::SYS_rename, "rename"),
     (libc::SYS_renameat, "renameat"),
@@ -67,8 +67,8 @@ pub fn kinds() -> impl Iterator<Item = &'static str> {
     commands.chain(calls).chain([OPEN])
 }
 
-/// Returns what the kernel says of a stopped thread. The `nix` function passes no size, and gets
-/// nothing.
+/// Returns the system call at which a thread is stopped. `nix` has a function for this that passes no
+/// size, so the kernel writes nothing.
 fn syscall_info(thread: Pid) -> Option<libc::ptrace_syscall_info> {
     let mut info = MaybeUninit::<libc::ptrace_syscall_info>::zeroed();
     let size = size_of::<libc::ptrace_syscall_info>();
@@ -113,9 +113,9 @@ fn effect(thread: Pid, state: &Path) -> Option<&'static str> {
 /// How a run ended.
 #[derive(PartialEq, Debug)]
 pub enum End {
-    /// It was killed right before the call.
+    /// The agent was killed right before the call.
     Killed,
-    /// It made fewer calls, and was killed when it had applied the change.
+    /// The agent made fewer calls, and was killed after it had applied the change.
     Done,
 }
 
@@ -138,12 +138,12 @@ impl Traced {
         unsafe { command.pre_exec(|| ptrace::traceme().map_err(io::Error::from)) };
         let child: Child = command.spawn().expect("the agent starts");
         let agent = Pid::from_raw(child.id().try_into().expect("31 bits"));
-        waitpid(agent, None).expect("it stops when it is executed");
+        waitpid(agent, None).expect("a traced process stops at exec");
         let options = Options::PTRACE_O_TRACESYSGOOD
             | Options::PTRACE_O_TRACECLONE
             | Options::PTRACE_O_EXITKILL;
-        ptrace::setoptions(agent, options).expect("it is stopped");
-        ptrace::syscall(agent, None).expect("it is stopped");
+        ptrace::setoptions(agent, options).expect("the agent is stopped");
+        ptrace::syscall(agent, None).expect("the agent is stopped");
         Self {
             agent,
             state: node.directories().state.clone(),
@@ -151,7 +151,7 @@ impl Traced {
         }
     }
 
-    /// Runs until the `number`th call of the kind from zero on, or until `is_done`.
+    /// Runs until call number `number` of the kind, counted from zero, or until `is_done`.
     pub fn run(&self, number: usize, is_done: &AtomicBool) -> End {
         let mut seen = 0;
         let mut end = End::Done;
@@ -161,7 +161,7 @@ impl Traced {
             let stopped = waitpid(None, Some(flags)).expect("the agent is a child");
             if is_done.load(SeqCst) && !is_killed {
                 is_killed = true;
-                kill(self.agent, Signal::SIGKILL).expect("it is not yet reaped");
+                kill(self.agent, Signal::SIGKILL).expect("the agent is not yet reaped");
             }
             let (thread, signal) = match stopped {
                 WaitStatus::Signaled(process, ..) | WaitStatus::Exited(process, _)
@@ -175,7 +175,7 @@ impl Traced {
                     if call == Some(self.kind) {
                         if seen == number {
                             (is_killed, end) = (true, End::Killed);
-                            kill(self.agent, Signal::SIGKILL).expect("it is not yet reaped");
+                            kill(self.agent, Signal::SIGKILL).expect("the agent is not yet reaped");
                         }
                         seen += 1;
                     }
@@ -187,7 +187,7 @@ impl Traced {
                 _ => continue,
             };
             match ptrace::syscall(thread, signal) {
-                // It is gone when the process was killed.
+                // A killed process has no threads left.
                 Ok(()) | Err(Errno::ESRCH) => {}
                 Err(error) => panic!("cannot continue {thread}: {error}"),
             }

@@ -15,7 +15,7 @@ fn truncate_at_every_byte(file: &str, whole: impl Fn(&Server) -> String) {
     let mut client = node.client();
     let connecting = client.tcp("10.96.0.10:80").again_and_again();
 
-    // The last byte is a line end, which may be missing.
+    // The last byte is a newline, which may be missing.
     for length in 0..whole.trim_end().len() {
         node.overwrite(file, &whole[..length]);
         let step = format!("probe/step-{length}");

@@ -8,7 +8,6 @@ use mesh_tests::{
     command_result::CommandResult,
     node::{Directories, PATIENCE},
     pinned::{self, Held},
-    service,
     unprivileged::{as_nobody, open_copy, open_directory},
     wait,
 };
@@ -16,15 +15,7 @@ use mesh_tests::{
 #[test]
 fn uninstall_leaves_no_link_no_program_no_map_and_no_pin() {
     let mut node = Node::start();
-    let a = node.server("a");
-    node.write(
-        "cart.yaml",
-        service("shop/cart")
-            .address("10.96.0.10")
-            .tcp(80)
-            .endpoint(&a),
-    );
-    node.wait_until_served("shop/cart", &[&a]);
+    let _server = node.serve_cart();
     let hooks = node.status().hooks;
     let programs: BTreeSet<_> = hooks.iter().map(|hook| hook.program_id).collect();
     let links: BTreeSet<_> = hooks.iter().map(|hook| hook.link_id).collect();
@@ -48,8 +39,8 @@ fn uninstall_leaves_no_link_no_program_no_map_and_no_pin() {
         node.client().tcp("10.96.0.10:80").once().errors,
         counts([("connect ENETUNREACH", 1)])
     );
-    // The kernel frees what no process holds a little later.
-    wait::until_equal("what is left", PATIENCE, &Held::default(), || {
+    // The kernel frees unused objects a little later.
+    wait::until_equal("objects of the agent", PATIENCE, &Held::default(), || {
         Held::now().only(&programs, &maps, &links)
     });
 }
@@ -75,7 +66,7 @@ fn uninstall_without_an_installation_succeeds() {
 }
 
 #[test]
-fn uninstall_with_another_pin_directory_names_the_programs_and_removes_nothing() {
+fn uninstall_with_the_wrong_pin_directory_names_the_programs_and_removes_nothing() {
     let mut node = Node::start();
     node.stop_agent();
     let Directories {
@@ -105,9 +96,9 @@ fn uninstall_with_another_pin_directory_names_the_programs_and_removes_nothing()
     );
     assert_eq!((pinned::pins(&pins), bpftool::attached(&cgroup)), before);
     assert_eq!((state.join("lock").exists(), socket.exists()), (true, true));
-    // With its own directory it succeeds.
+    // With the right directory it succeeds.
     assert_eq!(node.uninstall().expect_success().code, Some(0));
-    // The kernel detaches a link that is not pinned any more in a work queue.
+    // The kernel detaches an unpinned link later, in a work queue.
     wait::until_equal("programs to be detached", PATIENCE, &Some(0), || {
         CommandResult::of(&mut node.mesh_agent(wrong.uninstall()), PATIENCE).code
     });
@@ -185,15 +176,7 @@ fn a_node_can_be_installed_again() {
     node.stop_agent();
     node.uninstall().expect_success();
     node.start_agent();
-    let a = node.server("a");
-    node.write(
-        "cart.yaml",
-        service("shop/cart")
-            .address("10.96.0.10")
-            .tcp(80)
-            .endpoint(&a),
-    );
-    node.wait_until_served("shop/cart", &[&a]);
+    let _server = node.serve_cart();
     assert_eq!(
         node.client().tcp("10.96.0.10:80").once().answers,
         counts([("a", 1)])

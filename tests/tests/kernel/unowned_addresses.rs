@@ -1,19 +1,11 @@
 //! Connects to addresses that no service owns.
 
-use mesh_tests::{Node, client::protocol::counts, service};
+use mesh_tests::{Node, client::protocol::counts};
 
 #[test]
 fn connects_to_anything_else_are_untouched() {
     let node = Node::start();
-    let a = node.server("a");
-    node.write(
-        "cart.yaml",
-        service("shop/cart")
-            .address("10.96.0.10")
-            .tcp(80)
-            .endpoint(&a),
-    );
-    node.wait_until_served("shop/cart", &[&a]);
+    let a = node.serve_cart();
     let before = node.services();
     let mut client = node.client();
 
@@ -43,15 +35,7 @@ fn connects_to_anything_else_are_untouched() {
 #[test]
 fn sockets_of_other_cgroups_are_untouched() {
     let node = Node::start();
-    let a = node.server("a");
-    node.write(
-        "cart.yaml",
-        service("shop/cart")
-            .address("10.96.0.10")
-            .tcp(80)
-            .endpoint(&a),
-    );
-    node.wait_until_served("shop/cart", &[&a]);
+    let _server = node.serve_cart();
     let outside = mesh_tests::place::Place {
         netns: node.place().netns.clone(),
         ..Default::default()

@@ -14,14 +14,14 @@ pub const TCP: &str = "10.96.0.10:80";
 const UDP: &str = "10.96.0.10:53";
 const STREAMS: u32 = 1000;
 const UDP_SOCKETS: usize = 400;
-/// Live load is exact when lost sockets were looked for.
+/// Live load is exact after the agent has searched for lost sockets, which takes this long at most.
 pub const COUNTED: Duration = Duration::from_secs(20);
 
-/// Capacities that make every map of a configurable size another one.
+/// Two sets of capacities: every map of a configurable size differs between them.
 pub const SMALL: &str = "--max-services 1000 --max-backends 2000 --max-sockets 20000";
 const LARGE: &str = "--max-services 1100 --max-backends 3000 --max-sockets 30000";
 
-/// As [`SMALL`], but for services and backends; records of sockets stay in one map.
+/// Other capacities for services and backends than [`SMALL`], but the same for sockets.
 pub const SAME_SOCKETS: &str = "--max-services 1100 --max-backends 3000 --max-sockets 20000";
 
 /// A program and its flags.
@@ -55,7 +55,7 @@ impl Open {
         }
     }
 
-    /// Sends over each of them. Answers must be complete, and come from the service address.
+    /// Sends over each connection. Answers must be complete, and come from the service address.
     fn expect_answers(&mut self, round: usize) {
         let report = self.streams.beat();
         assert_eq!(report.errors, counts([]), "round {round}");
@@ -114,8 +114,8 @@ fn switches(by_default: usize) -> usize {
     wanted.map_or(by_default, |number| number.parse().expect("a number"))
 }
 
-/// Switches between two agents under load: an even number of times. Where `both_count`, neither
-/// loses a count of the other.
+/// Switches between two agents under load, an even number of times. With `both_count`, each keeps
+/// the counts of the other.
 fn switch_under_load(releases: &[Release; 2], switches: usize, both_count: bool) {
     let (mut node, _servers) = node_with_echoes(&releases[0]);
     let mut open = Open::on(&node);
@@ -125,7 +125,7 @@ fn switch_under_load(releases: &[Release; 2], switches: usize, both_count: bool)
     let udp = over_udp.udp(UDP).again_and_again();
     let mut before = counters(&node);
     for round in 1..=switches {
-        // Every other time it has no chance to end in order.
+        // Every second time the agent is killed instead of stopped.
         if round % 2 == 0 {
             node.kill_agent();
         } else {
@@ -164,8 +164,8 @@ fn agents_with_maps_of_other_sizes_follow_each_other_under_load() {
     switch_under_load(&[present(SMALL), present(LARGE)], switches(10), true);
 }
 
-/// `cargo xtask upgrade` runs it: `MESH_PREVIOUS_AGENT` is the program of an earlier release, whose
-/// maps have another layout. It does not carry over what this release counted.
+/// For `cargo xtask upgrade`. `MESH_PREVIOUS_AGENT` is an agent of an earlier release, whose maps
+/// have another layout. That agent does not carry over what this release counted.
 #[test]
 #[ignore = "needs the agent of an earlier release"]
 fn agents_of_two_releases_follow_each_other_under_load() {

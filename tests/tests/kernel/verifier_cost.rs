@@ -5,24 +5,10 @@
 use std::{env, fs};
 
 use aya::programs::loaded_programs;
-use mesh_tests::{Node, cgroup::Cgroup};
+use mesh_tests::{HOOKS, Node, cgroup::Cgroup};
 
 /// Verified instructions of each program, by series of kernels.
 const RECORDED: &str = include_str!("../../verified-instructions.txt");
-
-/// Programs of every node, in the order of their names.
-const HOOKS: [&str; 10] = [
-    "connect4",
-    "connect6",
-    "getpeername4",
-    "getpeername6",
-    "recvmsg4",
-    "recvmsg6",
-    "sendmsg4",
-    "sendmsg6",
-    "sock_ops",
-    "sock_release",
-];
 
 /// A program of a kernel that is not recorded has at most half of what the verifier allows.
 const UNRECORDED: u32 = 500_000;
@@ -64,7 +50,7 @@ fn every_program_is_verified_within_its_bound() {
     expect_within_bounds(&Node::start());
 }
 
-/// With excluded pods, the programs check each socket against them.
+/// With excluded pods, the programs also compare each socket with them.
 #[test]
 fn every_program_that_looks_for_excluded_pods_is_verified_within_its_bound() {
     let excluded = Cgroup::new();

@@ -1,4 +1,4 @@
-//! Containers by an OCI runtime, without an engine. They end with the test.
+//! Runs containers with an OCI runtime, without an engine. They end with the test.
 
 use std::{
     fs::{self, File},
@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use crate::namespaces::Namespaces;
 
-/// What a runtime is told about a container.
+/// The configuration of a container.
 pub struct Spec {
     /// Root directory, mounted read-only.
     pub root: PathBuf,
@@ -20,7 +20,7 @@ pub struct Spec {
     pub words: Vec<String>,
     /// `NAME=value`
     pub environment: Vec<String>,
-    /// With `CAP_`.
+    /// Capabilities, with `CAP_`.
     pub capabilities: Vec<String>,
     /// Source, destination, and whether it is read-only.
     pub mounts: Vec<(PathBuf, String, bool)>,
@@ -35,7 +35,7 @@ pub struct Container {
 const ID: &str = "test";
 
 impl Container {
-    /// Prepares one.
+    /// Prepares a container.
     pub fn new(place: &Place, spec: &Spec) -> Self {
         let bundle = TempDir::with_prefix(format!("{}-", name::unique()))
             .expect("room for a temporary directory");
@@ -57,7 +57,7 @@ impl Container {
         command
     }
 
-    /// Starts it with its streams in a file.
+    /// Starts it, and redirects its streams to a file.
     pub fn start(&self) -> Child {
         let log = File::create(self.bundle.path().join("log")).expect("the directory is new");
         let mut command = self.run();
@@ -68,7 +68,7 @@ impl Container {
         command.spawn().expect("cargo xtask setup installs crun")
     }
 
-    /// What the container said.
+    /// Returns what the container printed.
     pub fn log(&self) -> String {
         fs::read_to_string(self.bundle.path().join("log")).unwrap_or_default()
     }

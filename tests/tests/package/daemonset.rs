@@ -1,4 +1,4 @@
-//! What `deploy/daemonset.yaml` asks of a node, read from there.
+//! Reads `deploy/daemonset.yaml`: what its container needs from a node.
 
 use std::{collections::BTreeMap, fs};
 
@@ -35,11 +35,12 @@ pub struct Mount {
 }
 
 impl DaemonSet {
-    /// Reads it. Panics where it asks for what [`crate::container`] does not do, so that nothing is
-    /// left out unseen.
+    /// Reads the file. Panics where it has a field that [`crate::container`] does not support, so that
+    /// the test runs the container exactly as written.
     pub fn read() -> Self {
-        let text = fs::read_to_string(source("deploy/daemonset.yaml")).expect("it is deployed");
-        let documents: Vec<Value> = serde_saphyr::from_multiple(&text).expect("it is YAML");
+        let text = fs::read_to_string(source("deploy/daemonset.yaml"))
+            .expect("the file is in the repository");
+        let documents: Vec<Value> = serde_saphyr::from_multiple(&text).expect("the file is YAML");
         let of_kind = |kind: &str| {
             let mut found = documents.iter().filter(|document| document["kind"] == kind);
             found.next().unwrap_or_else(|| panic!("no {kind}"))

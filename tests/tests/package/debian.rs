@@ -20,7 +20,7 @@ const VIP: &str = "10.96.0.10:80";
 const SETTINGS: &str = "/etc/mesh-agent/agent.yaml";
 const PINS: &str = "/sys/fs/bpf/mesh-agent";
 
-/// What the agent of a machine has in the kernel.
+/// Objects of a machine's agent in the kernel.
 struct InKernel {
     programs: BTreeSet<u32>,
     maps: BTreeSet<u32>,
@@ -61,7 +61,7 @@ fn serve_cart(node: &Node, machine: &Machine) -> mesh_tests::Server {
     server
 }
 
-/// Nothing of the package is on the machine, and nothing of its agent is in the kernel.
+/// Expects no file of the package on the machine, and no object of its agent in the kernel.
 fn expect_no_trace(node: &Node, machine: &Machine, before: &InKernel) {
     let InKernel {
         programs,
@@ -72,7 +72,7 @@ fn expect_no_trace(node: &Node, machine: &Machine, before: &InKernel) {
         bpftool::attached(node.place().cgroup.path()),
         BTreeSet::new()
     );
-    wait::until_equal("what is left", PATIENCE, &Held::default(), || {
+    wait::until_equal("objects of the agent", PATIENCE, &Held::default(), || {
         Held::now().only(programs, maps, links)
     });
     assert!(!machine.path(PINS).exists());
@@ -83,7 +83,7 @@ fn expect_no_trace(node: &Node, machine: &Machine, before: &InKernel) {
     );
 }
 
-/// Time that the unit took from the start of its program to its readiness.
+/// Returns the time from the start of the unit's program to its readiness.
 fn start_time(machine: &Machine) -> String {
     let at = |name: &str| {
         let show = [
@@ -118,7 +118,7 @@ fn a_package_is_installed_upgraded_without_a_failed_connect_and_purged_without_a
     let before = InKernel::of(&machine);
 
     let settings = machine.path(SETTINGS);
-    let edited = fs::read_to_string(&settings).expect("the package has it") + "region: eu\n";
+    let edited = fs::read_to_string(&settings).expect("the package has the file") + "region: eu\n";
     fs::write(&settings, &edited).expect("root may");
     let process = || machine.expect(["systemctl", "show", "-P", "MainPID", "mesh-agent"]);
     let old = process();
@@ -145,7 +145,10 @@ fn a_package_is_installed_upgraded_without_a_failed_connect_and_purged_without_a
         "mesh-agent",
     ];
     assert!(machine.expect(version).ends_with("-2"));
-    assert_eq!(fs::read_to_string(&settings).expect("it is kept"), edited);
+    assert_eq!(
+        fs::read_to_string(&settings).expect("the upgrade keeps the file"),
+        edited
+    );
 
     machine.expect(["dpkg", "--remove", "mesh-agent"]);
     assert_eq!(unit("is-active"), "inactive\n");
@@ -154,7 +157,7 @@ fn a_package_is_installed_upgraded_without_a_failed_connect_and_purged_without_a
     expect_no_trace(&node, &machine, &upgraded);
 }
 
-/// An agent that was started by hand.
+/// Starts an agent without systemd.
 fn start_by_hand(machine: &Machine) -> Child {
     let script = "mkdir -p /run/mesh-agent; echo $$ > /run/pid; exec mesh-agent run 2> /tmp/log";
     let agent = machine.command("sh").args(["-c", script]).spawn();

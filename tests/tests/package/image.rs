@@ -27,7 +27,7 @@ use crate::{
 
 const VIP: &str = "10.96.0.10:80";
 
-/// Most that a node may have to download.
+/// Largest size of the image, which a node downloads.
 const MOST_BYTES: u64 = 25_000_000;
 
 /// An image, imported by a tool that checks every digest.
@@ -47,7 +47,7 @@ impl Image {
         let manifest = read_json(&copy.join("manifest.json"));
         let blob = |descriptor: &Value| {
             let digest = descriptor["digest"].as_str().expect("a digest");
-            copy.join(digest.strip_prefix("sha256:").expect("of this kind"))
+            copy.join(digest.strip_prefix("sha256:").expect("digests are SHA-256"))
         };
         let [layer] = &manifest["layers"].as_array().expect("layers")[..] else {
             panic!("not one layer: {manifest}")
@@ -68,7 +68,7 @@ impl Image {
         let mut open = vec![self.root.clone()];
         while let Some(next) = open.pop() {
             for entry in fs::read_dir(next).expect("it is a directory").flatten() {
-                let metadata = entry.metadata().expect("it is there");
+                let metadata = entry.metadata().expect("the cgroup exists");
                 if metadata.is_dir() {
                     open.push(entry.path());
                 } else {
@@ -108,7 +108,7 @@ fn as_daemonset(image: &Image, daemonset: &DaemonSet, node: &Node) -> Spec {
         let source = match of.as_deref() {
             None => services.as_path(),
             Some("/sys/fs/bpf") => pins,
-            // Beside the container it is the node's own cgroup.
+            // Outside of the container it is the node's own cgroup.
             Some(path @ "/sys/fs/cgroup") => Path::new(path),
             Some("/run/mesh-agent") => &run,
             Some("/var/lib/mesh-agent") => state,
@@ -135,7 +135,7 @@ fn as_daemonset(image: &Image, daemonset: &DaemonSet, node: &Node) -> Spec {
     }
 }
 
-/// A container of some other image: this machine's programs, read-only, without capabilities.
+/// A container of another image: this machine's programs, read-only, without capabilities.
 fn client_container(pod: &Pod, scratch: &Path) -> (Container, Client) {
     let root = scratch.join("client");
     fs::create_dir_all(&root).expect("the scratch directory takes directories");
@@ -257,7 +257,7 @@ fn the_image_has_the_name_the_daemonset_asks_for_and_nothing_but_the_programs() 
     );
     let bytes: u64 = files.iter().map(|(_, bytes)| bytes).sum();
     println!("{} files, {bytes} bytes unpacked: {files:?}", files.len());
-    let archive = fs::metadata(packages.file("-image.tar")).expect("it was packed");
+    let archive = fs::metadata(packages.file("-image.tar")).expect("the command packed it");
     assert!(archive.len() <= MOST_BYTES, "{} bytes", archive.len());
     let config = &image.config["config"];
     assert_eq!(
@@ -282,7 +282,7 @@ fn the_image_has_the_name_the_daemonset_asks_for_and_nothing_but_the_programs() 
     for name in ["aya", "aya-ebpf", "clap", "glibc", "meshctl", "tokio"] {
         assert!(listed.contains(name), "{name} is not in {listed:?}");
     }
-    // What only tests and builds need is not in the programs.
+    // Crates that only tests and builds need are not in the programs.
     assert!(!listed.contains("insta") && !listed.contains("aya-build"));
     drop(image.directory);
 }

@@ -1,5 +1,5 @@
-//! A clean Debian 12: the files that `cargo xtask setup` installed, with a layer of the test's own
-//! above them, in namespaces of their own. With systemd or without.
+//! A clean Debian 12, with or without systemd: the files that `cargo xtask setup` installed, below a
+//! layer that the test may change, in separate namespaces.
 
 use std::{
     ffi::OsStr,
@@ -40,7 +40,7 @@ const SYSTEMD: &str =
 /// Removed when dropped.
 pub struct Machine {
     inside: Namespaces,
-    // Its files cannot go before the processes.
+    // Dropped before the files: processes end first.
     _scratch: TempDir,
 }
 
@@ -55,7 +55,7 @@ impl Machine {
         machine
     }
 
-    /// As in an image build: no systemd runs.
+    /// Starts no systemd, as in the build of an image.
     pub fn without_systemd(place: &Place) -> Self {
         Self::start(place, "sleep infinity", "sleep")
     }
@@ -74,7 +74,10 @@ impl Machine {
         }
         let variables = format!(
             "CLEAN={}\nSCRATCH={}\nINIT={init:?}\n",
-            clean.canonicalize().expect("it is there").display(),
+            clean
+                .canonicalize()
+                .expect("the directory exists")
+                .display(),
             scratch.path().display(),
         );
         let inside = Namespaces::run(place, &(variables + MOUNTS), name);
@@ -84,7 +87,7 @@ impl Machine {
         }
     }
 
-    /// Returns a command that runs there.
+    /// Returns a command that runs on the machine.
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = self.inside.command(program);
         command
@@ -93,30 +96,30 @@ impl Machine {
         command
     }
 
-    /// Runs a command there to its end.
+    /// Runs a command on the machine to its end.
     pub fn run<const N: usize>(&self, words: [&str; N]) -> CommandResult {
         let (program, arguments) = words.split_first().expect("there is a program");
         // The search path of this process is the one that finds nsenter.
         CommandResult::of(self.command(program).args(arguments), SLOW)
     }
 
-    /// Runs a command there that must succeed; returns what it printed, without the last newline.
+    /// Runs a command on the machine, which must succeed. Returns its output without the last newline.
     pub fn expect<const N: usize>(&self, words: [&str; N]) -> String {
         let outcome = self.run(words).expect_success();
         outcome.stdout.trim_end().to_owned()
     }
 
-    /// `dpkg --install` of a package outside.
+    /// Installs a package of this machine with `dpkg --install`.
     pub fn install(&self, package: &Path) -> CommandResult {
         let name = package.file_name().expect("a package has a name");
         fs::copy(package, self.path("/tmp").join(name)).expect("the machine has room");
         let inside = Path::new("/tmp").join(name);
         let outcome = self.run(["dpkg", "--install", &inside.to_string_lossy()]);
-        fs::remove_file(self.path("/tmp").join(name)).expect("it was copied");
+        fs::remove_file(self.path("/tmp").join(name)).expect("the package was copied");
         outcome.expect_success()
     }
 
-    /// Path outside of a file of the machine.
+    /// Returns the path on this machine of a file of that machine.
     pub fn path(&self, inside: &str) -> PathBuf {
         format!("/proc/{}/root{inside}", self.inside.first()).into()
     }

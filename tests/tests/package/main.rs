@@ -1,5 +1,5 @@
-//! What users install: packages made from the binaries under test, on a clean Debian with its own
-//! systemd, and in containers. Each test makes the packages that it needs.
+//! Tests of the packages, made from the binaries under test: on a clean Debian with its own systemd, and
+//! in containers. Each test makes the packages that it needs.
 //!
 //! ```text
 //! packages ──► machine    (namespaces, a clean Debian, systemd)     ──► debian

@@ -1,5 +1,5 @@
-//! Namespaces for processes and mounts of one test. They end with the first process in them, and
-//! that ends with the test, however the test ends: nothing stays mounted, and nothing runs on.
+//! Namespaces for processes and mounts of one test. They end with their first process, and that ends
+//! with the test, even when the test is killed: no mount and no process stays.
 
 use std::{
     ffi::OsStr,
@@ -9,10 +9,10 @@ use std::{
 
 use mesh_tests::{node::PATIENCE, place::Place, wait};
 
-/// Entered by the commands that it makes.
+/// Process and mount namespaces, which its commands enter.
 pub struct Namespaces {
     place: Place,
-    /// Waits for the first process, which is killed with it.
+    /// `unshare`, which waits for the first process; both are killed together.
     keeper: Child,
     first: u32,
 }

@@ -10,10 +10,10 @@ use std::{
 use mesh_tests::{binary, command_result::CommandResult, name};
 use tempfile::TempDir;
 
-/// Longest time for packing, on a machine that does much else.
+/// Longest time for packing on a busy machine.
 const PACKING: Duration = Duration::from_secs(120);
 
-/// Packages in a directory of their own, removed when dropped.
+/// Packages in their own directory, removed when dropped.
 pub struct Packages {
     directory: TempDir,
     /// What the command printed.
@@ -31,7 +31,7 @@ impl Packages {
         Self::make(&["deb", "--revision", revision])
     }
 
-    /// Makes packages as the words say.
+    /// Runs `cargo xtask package` with these arguments.
     pub fn make(words: &[&str]) -> Self {
         let directory = TempDir::with_prefix(format!("{}-", name::unique()))
             .expect("room for a temporary directory");
@@ -52,7 +52,7 @@ impl Packages {
         Self { directory, said }
     }
 
-    /// The only file whose name ends so.
+    /// Returns the only file with this end of its name.
     pub fn file(&self, end: &str) -> PathBuf {
         let files = self.files();
         let [file] = files
@@ -66,7 +66,8 @@ impl Packages {
 
     /// All files, by name.
     pub fn files(&self) -> Vec<PathBuf> {
-        let entries = fs::read_dir(self.directory.path()).expect("it is there until dropped");
+        let entries =
+            fs::read_dir(self.directory.path()).expect("the directory exists until it is dropped");
         let mut files: Vec<_> = entries
             .map(|entry| entry.expect("it can be read").path())
             .collect();

@@ -1,4 +1,4 @@
-//! The same binaries give the same packages, wherever they are packed.
+//! The same binaries give the same packages, in any output directory.
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! The programs need nothing of the distribution that they run on.
+//! The programs need no file of the distribution that they run on.
 
 use std::process::Command;
 
@@ -7,7 +7,7 @@ use mesh_tests::{binary, command_result::CommandResult, node::PATIENCE, requirem
 const PROGRAMS: [&str; 2] = ["mesh-agent", "meshctl"];
 
 #[test]
-fn programs_run_where_there_is_nothing_else() {
+fn programs_run_in_an_otherwise_empty_root() {
     requirements::privilege();
     for name in PROGRAMS {
         let ldd = CommandResult::of(Command::new("ldd").arg(binary::find(name)), PATIENCE);

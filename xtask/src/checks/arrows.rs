@@ -32,8 +32,8 @@ const DAEMON: &str = "mesh-agent";
 /// included.
 fn wrong_dependencies(package: &Value) -> Vec<String> {
     let name = package["name"].as_str().expect("a package has a name");
-    let dependencies = package["dependencies"].as_array();
-    let dependencies = dependencies.expect("a package has a list of dependencies");
+    let list = package["dependencies"].as_array();
+    let dependencies = list.expect("a package has a list of dependencies");
     let names = dependencies.iter().filter_map(|it| it["name"].as_str());
     let is_wrong = |dependency: &&str| {
         (name == PURE && IMPURE.contains(dependency))

@@ -11,8 +11,8 @@ const UPDATE: &str = "UPDATE_DOCS";
 
 /// Returns the first sentence of a file's documentation; nothing if it has none.
 fn opening(text: &str) -> Option<String> {
-    let lines = text.lines().map_while(|line| line.strip_prefix("//!"));
-    let lines = lines.map(str::trim).take_while(|line| !line.is_empty());
+    let comment = text.lines().map_while(|line| line.strip_prefix("//!"));
+    let lines = comment.map(str::trim).take_while(|line| !line.is_empty());
     let paragraph = lines.collect::<Vec<_>>().join(" ");
     let end = paragraph.find(". ").map_or(paragraph.len(), |at| at + 1);
     Some(without_links(&paragraph[..end])).filter(|sentence| !sentence.is_empty())
@@ -63,10 +63,10 @@ fn list(sources: &Sources) -> String {
 #[test]
 fn every_file_opens_with_a_sentence() {
     let sources = files("rs");
-    let silent = sources
+    let files = sources
         .iter()
         .filter(|(file, text)| !is_of_tests(file) && opening(text).is_none());
-    let silent: Vec<_> = silent.map(|(file, _)| file.display().to_string()).collect();
+    let silent: Vec<_> = files.map(|(file, _)| file.display().to_string()).collect();
     let title = "files without a `//!` that says what they own";
     assert!(silent.is_empty(), "{}", report(title, &silent));
 }

@@ -98,7 +98,7 @@ impl Paths {
 }
 
 impl<'ast> Visit<'ast> for Paths {
-    /// Modules within the file have names of their own.
+    /// Modules within the file have their own names.
     fn visit_item_mod(&mut self, _: &'ast ItemMod) {}
 
     fn visit_item_fn(&mut self, function: &'ast ItemFn) {

@@ -36,8 +36,8 @@ fn places(texts: &Sources, words: &str) -> Vec<Place> {
         let mut written = Vec::new();
         for (index, line) in prose.lines().enumerate() {
             let line = without_code(line).to_lowercase();
-            let words = line.split(|it: char| !it.is_alphanumeric() && it != '_');
-            let words = words.filter(|word| !word.is_empty());
+            let parts = line.split(|it: char| !it.is_alphanumeric() && it != '_');
+            let words = parts.filter(|word| !word.is_empty());
             written.extend(words.map(|word| (index + 1, word.to_owned())));
         }
         for start in 0..written.len() {

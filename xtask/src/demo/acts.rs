@@ -30,7 +30,7 @@ pub fn play(site: &Site, interrupt: &Interrupt, tell: &mut Tell, keep: bool) -> 
         catalog_connects: 0,
     };
     let mut shop = stage.open_shop()?;
-    let agent = stage.start_agent()?;
+    let first_agent = stage.start_agent()?;
     stage.spread()?;
     stage.spread_ipv6()?;
     stage.weights()?;
@@ -38,7 +38,7 @@ pub fn play(site: &Site, interrupt: &Interrupt, tell: &mut Tell, keep: bool) -> 
     stage.refusal()?;
     let mut traffic = Traffic::start(site, &format!("{}:80", shop::CATALOG))?;
     stage.endpoint_dies(&mut shop, &mut traffic)?;
-    let agent = stage.agent_dies(agent, &mut traffic)?;
+    let agent = stage.agent_dies(first_agent, &mut traffic)?;
     stage.books_balance(traffic)?;
     stage.look()?;
     if keep {
@@ -81,7 +81,7 @@ impl Stage<'_> {
     }
 
     fn spread_ipv6(&mut self) -> anyhow::Result<()> {
-        self.act("The same service over IPv6, with endpoints of its own.")?;
+        self.act("The same service over IPv6, with its own endpoints.")?;
         if !shop::has_ipv6() {
             self.tell.lines(["left out: this machine has no IPv6"]);
             return Ok(());

@@ -28,35 +28,28 @@ pub fn inside_line(site: &Site, command: &str) -> String {
     )
 }
 
+/// Options of curl: prints errors only, uses no proxy, and gives up after five seconds.
+const QUIET: [&str; 6] = [
+    "--silent",
+    "--show-error",
+    "--noproxy",
+    "*",
+    "--max-time",
+    "5",
+];
+
 /// Connects `times` times with one curl. Each answer is the name of an endpoint.
 pub fn curl(site: &Site, service: &str, times: u32) -> anyhow::Result<Tally> {
     let url = format!("http://{service}/?[1-{times}]");
     let mut curl = inside(site, "curl");
-    curl.args([
-        "--silent",
-        "--show-error",
-        "--noproxy",
-        "*",
-        "--max-time",
-        "5",
-        &url,
-    ]);
+    curl.args(QUIET).arg(&url);
     Ok(run::read(&mut curl)?.lines().collect())
 }
 
 /// Returns the peer address that curl reports.
 pub fn curl_peer(site: &Site, service: &str) -> anyhow::Result<String> {
     let mut curl = inside(site, "curl");
-    curl.args([
-        "--silent",
-        "--show-error",
-        "--noproxy",
-        "*",
-        "--max-time",
-        "5",
-        "--output",
-        "/dev/null",
-    ]);
+    curl.args(QUIET).args(["--output", "/dev/null"]);
     run::read(
         curl.args(["--write-out", "%{remote_ip} port %{remote_port}"])
             .arg(format!("http://{service}/")),

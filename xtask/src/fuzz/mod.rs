@@ -56,8 +56,8 @@ pub fn fuzz(options: &Options) -> anyhow::Result<()> {
     let start = Instant::now();
     let fuzzer = build::fuzzer()?;
     println!("built in {} s", start.elapsed().as_secs());
-    let each = options.minutes * 60.0 / targets.len() as f64;
-    let each = Duration::try_from_secs_f64(each).context("--minutes is not a time")?;
+    let seconds = options.minutes * 60.0 / targets.len() as f64;
+    let each = Duration::try_from_secs_f64(seconds).context("--minutes is not a time")?;
     let mut all = Vec::new();
     for target in &targets {
         let figures = Fuzzer::new(&fuzzer, target)?.run(each)?;
@@ -86,8 +86,8 @@ pub fn fuzz(options: &Options) -> anyhow::Result<()> {
 /// Returns the targets, each of which has a directory.
 fn targets(only: Option<&str>) -> anyhow::Result<Vec<String>> {
     let entries = fs::read_dir(corpus())?;
-    let names = entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()));
-    let mut names = names.collect::<std::io::Result<Vec<String>>>()?;
+    let found = entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()));
+    let mut names = found.collect::<std::io::Result<Vec<String>>>()?;
     names.sort();
     match only {
         None => Ok(names),

@@ -41,21 +41,21 @@ pub fn pack(contents: &Contents, release: &Release, output: &Path) -> anyhow::Re
     for path in MOUNT_POINTS {
         files.directory(path);
     }
-    let layer = files.with_parents().tar(release.epoch)?;
-    let size: usize = layer.len();
+    let archive = files.with_parents().tar(release.epoch)?;
+    let size: usize = archive.len();
     let mut layout = Layout::default();
-    let rootfs = hex(&Sha256::digest(&layer));
-    let layer = layout.blob("layer.v1.tar+gzip", gzip(&layer)?);
+    let rootfs = hex(&Sha256::digest(&archive));
+    let layer = layout.blob("layer.v1.tar+gzip", gzip(&archive)?);
     let config = layout.document("config.v1+json", config(release, &rootfs)?);
     let labels = labels(release)?;
-    let manifest = json!({
+    let document = json!({
         "schemaVersion": 2,
         "mediaType": media_type("manifest.v1+json"),
         "config": config,
         "layers": [layer],
         "annotations": labels,
     });
-    let mut manifest = layout.document("manifest.v1+json", manifest);
+    let mut manifest = layout.document("manifest.v1+json", document);
     let digest = manifest["digest"].as_str().unwrap_or_default().to_owned();
     let reference = format!("{NAME}:{}", release.version);
     manifest["annotations"] = json!({

@@ -13,7 +13,7 @@ pub struct Tree(pub BTreeMap<String, Node>);
 /// A directory or a file.
 #[derive(Clone)]
 pub enum Node {
-    /// An empty directory, or one with a mode of its own.
+    /// An empty directory, or one with its own mode.
     Directory,
     /// A file with its mode and contents.
     File(u32, Vec<u8>),

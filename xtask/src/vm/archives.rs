@@ -1,4 +1,4 @@
-//! Package lists of archives that this machine does not use itself, in a directory of their own:
+//! Package lists of archives that this machine does not use itself, in a separate directory:
 //! Debian's releases before and after, and Ubuntu's. Nothing is installed from them.
 
 use std::{

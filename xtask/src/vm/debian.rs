@@ -32,7 +32,7 @@ pub fn kernel(directory: &Path, series: &str) -> anyhow::Result<Kernel> {
         .context("a kernel's package has its release in its name")?
         .to_owned();
     let own = format!("linux-binary-{release}");
-    // From 6.19 on, Debian has the image in a package of its own.
+    // From 6.19 on, Debian has the image in a separate package.
     let image = match image_in(&lists.unpacked(directory, &package)?, &release) {
         Some(image) => image,
         None => image_in(&lists.unpacked(directory, &own)?, &release)

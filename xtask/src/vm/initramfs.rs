@@ -47,14 +47,14 @@ pub fn pack(
 /// Adds a program under its name without the hash that cargo gives to tests, and its libraries
 /// where it looks for them.
 fn add(program: &Path, root: &Path) -> anyhow::Result<()> {
-    let name = program
+    let file_name = program
         .file_name()
         .context("a program has a name")?
         .to_string_lossy();
-    let name = if name.starts_with("kernel-") {
+    let name = if file_name.starts_with("kernel-") {
         "kernel"
     } else {
-        &name
+        &file_name
     };
     copy(program, &root.join("mesh").join(name))?;
     for library in libraries(&run::read(Command::new("ldd").arg(program))?) {

@@ -1,4 +1,4 @@
-//! Why a request failed. Every error says what to do.
+//! Errors of requests to the agent. Every error says what to do.
 
 use std::path::PathBuf;
 
@@ -21,8 +21,8 @@ pub enum Error {
     },
     /// An agent stopped and left its socket.
     #[error(
-        "no agent answers on {}; programs and services stay in the kernel: start it again with `mesh-agent run`, or take \
-         everything out of the kernel with `mesh-agent uninstall` and the --pin-dir, --state-dir and --socket that the agent \
+        "no agent answers on {}; programs and services stay in the kernel: start it again with `mesh-agent run`, or remove \
+         everything from the kernel with `mesh-agent uninstall` and the --pin-dir, --state-dir and --socket that the agent \
          was given",
         socket.display()
     )]

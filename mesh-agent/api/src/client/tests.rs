@@ -25,7 +25,7 @@ async fn error_without_an_agent_differs_when_one_left_its_socket() {
     drop(UnixListener::bind(&socket).unwrap());
     let expected = format!(
         "no agent answers on {}; programs and services stay in the kernel: start it again with `mesh-agent run`, or \
-             take everything out of the kernel with `mesh-agent uninstall` and the --pin-dir, --state-dir and --socket that \
+             remove everything from the kernel with `mesh-agent uninstall` and the --pin-dir, --state-dir and --socket that \
              the agent was given",
         socket.display()
     );

@@ -7,11 +7,11 @@ use crate::{model::ServiceName, similar_names::is_similar};
 /// namespaces, else services with a similar name, else the first of all.
 pub fn no_service(asked: &ServiceName, all: &[ServiceName]) -> String {
     let same: Vec<&ServiceName> = all.iter().filter(|it| it.name == asked.name).collect();
-    let similar = all
+    let alike = all
         .iter()
         .filter(|it| it.namespace == asked.namespace && is_similar(&it.name, &asked.name));
     let similar = if same.is_empty() {
-        similar.collect()
+        alike.collect()
     } else {
         same
     };

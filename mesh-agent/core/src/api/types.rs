@@ -67,7 +67,7 @@ pub struct Status {
     pub capacity: Vec<CapacityUse>,
     /// Attached hooks.
     pub hooks: Vec<Hook>,
-    /// What connects of the agent's own found about each hook; empty until they ran.
+    /// What the agent's own connects found about each hook; empty until they ran.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub self_probe: Vec<HookProbe>,
     /// Watched directories.

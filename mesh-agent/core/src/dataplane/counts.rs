@@ -1,4 +1,4 @@
-//! What the rows of backends, services and clients count.
+//! Counts in the rows of backends, services and clients.
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,5 @@
-//! What the clients of this node recorded about backends whose connects failed: in agreement, and
-//! each client by itself.
+//! Records of the clients of this node about backends whose connects failed: by agreement, and of
+//! each client alone.
 
 use std::collections::BTreeMap;
 

@@ -11,10 +11,10 @@ use super::counts::Counts;
 /// Requests that clear what has expired at this moment of the monotonic clock.
 pub fn expired(counts: &Counts, now: Duration) -> Vec<Request> {
     let epoch = occupancy::epoch(u64::try_from(now.as_nanos()).unwrap_or(u64::MAX));
-    let backends = (0_u32..)
+    let expired = (0_u32..)
         .zip(&counts.backends)
         .filter(|(_, it)| occupancy::has_expired(it.load.live, epoch));
-    let backends = backends.map(|(index, it)| Request::Backend {
+    let backends = expired.map(|(index, it)| Request::Backend {
         index,
         generation: it.row.generation,
         live: 0,

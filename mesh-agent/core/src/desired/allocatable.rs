@@ -1,4 +1,4 @@
-//! What a compile may allocate.
+//! The indexes, ids and rows that a compile may allocate.
 
 use std::collections::BTreeSet;
 

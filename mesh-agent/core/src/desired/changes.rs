@@ -135,11 +135,11 @@ fn changed<'a>(
             .map(|(target, _)| target)
     };
     let checked = other(&earlier.failing, failing).chain(other(failing, &earlier.failing));
-    let left = failing.iter().filter(|(_, since)| {
+    let leaving = failing.iter().filter(|(_, since)| {
         let at = leaves_at(**since);
         at > earlier_at && at <= now
     });
-    let left = left.map(|(target, _)| target);
+    let left = leaving.map(|(target, _)| target);
     // Weights that ramp change as time passes.
     let ramps = [&earlier.usable_since, usable_since]
         .into_iter()

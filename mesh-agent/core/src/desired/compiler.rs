@@ -185,7 +185,7 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    /// Adds front ends that lead to the same endpoints.
+    /// Adds frontends that lead to the same endpoints.
     fn add_frontends(
         &mut self,
         id: u32,
@@ -285,7 +285,7 @@ impl<'a> Compiler<'a> {
     }
 }
 
-/// Returns the slots of front ends that lead to the same endpoints. An unhealthy endpoint keeps its
+/// Returns the slots of frontends that lead to the same endpoints. An unhealthy endpoint keeps its
 /// slots, so a health verdict costs one write to its row.
 fn tiers(
     world: &World,
@@ -307,7 +307,7 @@ fn tiers(
     )
 }
 
-/// Front ends with the same key share their slots. The kernel translates within one address family
+/// Frontends with the same key share their slots. The kernel translates within one address family
 /// only.
 fn leads_to<'a>(frontend: &Frontend<'a>) -> (bool, Reach<'a>) {
     (frontend.address.is_ipv4(), frontend.reach)

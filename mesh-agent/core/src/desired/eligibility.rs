@@ -53,8 +53,8 @@ impl<'a> Eligibility<'a> {
             0
         };
         let takes = eligibility.takes(world, service, port);
-        let reasons = endpoints.iter().zip(takes).zip(&eligibility.weights);
-        let reasons = reasons.map(|((endpoint, takes), weight)| {
+        let weighed = endpoints.iter().zip(takes).zip(&eligibility.weights);
+        let reasons = weighed.map(|((endpoint, takes), weight)| {
             let out = || out_of_reach(world, service, port, endpoint);
             reasons_of(endpoint, *weight, takes, known.works(endpoint), out)
         });
@@ -62,7 +62,7 @@ impl<'a> Eligibility<'a> {
         eligibility
     }
 
-    /// Returns for each endpoint whether it takes connects of some front end, health aside.
+    /// Returns for each endpoint whether it takes connects of some frontend, health aside.
     fn takes(&self, world: &World, service: &Service, port: &ServicePort) -> Vec<bool> {
         let mut takes = vec![false; self.endpoints.len()];
         for reach in reaches(world, service, port) {
@@ -107,7 +107,7 @@ impl<'a> Eligibility<'a> {
         self.reasons.iter().map(Vec::is_empty).collect()
     }
 
-    /// Returns the positions of the endpoints that take the new connections of a front end, health
+    /// Returns the positions of the endpoints that take the new connections of a frontend, health
     /// aside: the ready endpoints of its family in its scope, or the serving terminating ones if
     /// none is ready (KEP-1669).
     pub fn takers(&self, is_v4: bool, reach: Reach<'_>) -> impl Iterator<Item = usize> {
@@ -116,12 +116,10 @@ impl<'a> Eligibility<'a> {
             .filter(move |&position| self.takes_in(position, serving, is_v4, reach))
     }
 
-    /// Returns the condition in which endpoints take the new connections of a front end.
+    /// Returns the condition in which endpoints take the new connections of a frontend.
     fn serving(&self, is_v4: bool, reach: Reach<'_>) -> Condition {
-        let weighted = self.endpoints.iter().zip(&self.weights);
-        let weighted = weighted
-            .filter(|(_, weight)| weight.takes())
-            .map(|(it, _)| it);
+        let all = self.endpoints.iter().zip(&self.weights);
+        let weighted = all.filter(|(_, weight)| weight.takes()).map(|(it, _)| it);
         serving(weighted, |it| is_within(it, is_v4, reach))
     }
 
@@ -132,7 +130,7 @@ impl<'a> Eligibility<'a> {
             && self.weights[position].takes()
     }
 
-    /// Returns the positions of the endpoints in the slots of a front end, from the nearest tier to
+    /// Returns the positions of the endpoints in the slots of a frontend, from the nearest tier to
     /// the farthest.
     pub(super) fn tiers_of(
         &self,
@@ -152,7 +150,7 @@ impl<'a> Eligibility<'a> {
         )
     }
 
-    /// Returns the [`takers`](Self::takers) in the slots of a front end without tiers. An unhealthy
+    /// Returns the [`takers`](Self::takers) in the slots of a frontend without tiers. An unhealthy
     /// endpoint keeps its slots for a while, so that a verdict costs one write to its row; after
     /// that it leaves them, so that connects need not skip it. In a service with tiers it stays,
     /// because it counts as missing capacity of its tier.
@@ -187,7 +185,7 @@ impl<'a> Eligibility<'a> {
     }
 
     /// Returns the [`takers`](Self::takers) and the endpoints that are down, which count as missing
-    /// capacity of their tier. An endpoint that takes connects of another front end only is left
+    /// capacity of their tier. An endpoint that takes connects of another frontend only is left
     /// out.
     fn members(&self, is_v4: bool, reach: Reach<'_>) -> Vec<usize> {
         let mut members: Vec<usize> = self.takers(is_v4, reach).collect();
@@ -203,7 +201,7 @@ impl<'a> Eligibility<'a> {
         members
     }
 
-    /// Returns the tier of each endpoint for front ends with scope
+    /// Returns the tier of each endpoint for frontends with scope
     /// [`Everywhere`](Reach::Everywhere), counted from one, or nothing without tiers.
     pub fn tiers(&self, world: &World, service: &Service) -> Vec<Option<u32>> {
         let mut numbers = vec![None; self.endpoints.len()];
@@ -253,7 +251,7 @@ impl<'a> Eligibility<'a> {
 }
 
 /// Returns why an endpoint takes no new connections: the only place that decides it. `takes` is
-/// whether it takes connects of some front end if it `works`.
+/// whether it takes connects of some frontend if it `works`.
 fn reasons_of(
     endpoint: &Endpoint,
     weight: Weight,

@@ -142,8 +142,8 @@ impl<'a> EndpointStates<'a> {
             .as_ref()
             .zip(self.said(endpoint).draining_since);
         let falls = drains.map(|(drain, since)| ramp::next_tick(since, drain.tick, now));
-        let starts = self.traffic.slow_start.as_ref().zip(self.since(endpoint));
-        let starts = starts.filter(|_| self.rising(endpoint, now) < 1.0);
+        let ramp = self.traffic.slow_start.as_ref().zip(self.since(endpoint));
+        let starts = ramp.filter(|_| self.rising(endpoint, now) < 1.0);
         let rises = starts.map(|(slow_start, since)| ramp::next_tick(since, slow_start.tick, now));
         falls.into_iter().chain(rises).min()
     }

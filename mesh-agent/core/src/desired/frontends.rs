@@ -1,4 +1,4 @@
-//! Lists the front ends of a service port on this node and the endpoints that each leads to.
+//! Lists the frontends of a service port on this node and the endpoints that each leads to.
 //!
 //! `externalTrafficPolicy` is ignored: it is about packets that arrive at a node from outside, and
 //! a connect call never does. Kubernetes, too, uses all endpoints for connections of its own nodes
@@ -20,7 +20,7 @@ pub struct Frontend<'a> {
     pub address: IpAddr,
     /// Port. A node port differs from the service's port.
     pub port: u16,
-    /// What makes it a front end.
+    /// What makes it a frontend.
     pub kind: FrontendKind,
     /// Which endpoints it leads to.
     pub reach: Reach<'a>,
@@ -38,7 +38,7 @@ impl Frontend<'_> {
     }
 }
 
-/// Scope of the endpoints that a front end leads to.
+/// Scope of the endpoints that a frontend leads to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Reach<'a> {
     /// Endpoints on all nodes.
@@ -57,7 +57,7 @@ impl Reach<'_> {
     }
 }
 
-/// Returns all front ends of a service port, without duplicates.
+/// Returns all frontends of a service port, without duplicates.
 pub fn frontends<'a>(world: &'a World, service: &Service, port: &ServicePort) -> Vec<Frontend<'a>> {
     let inside = world.addresses(service);
     let kind = match service.addresses {
@@ -110,7 +110,7 @@ fn inside_reach<'a>(world: &'a World, service: &Service) -> Reach<'a> {
     }
 }
 
-/// Returns the distinct scopes of a service port's front ends.
+/// Returns the distinct scopes of a service port's frontends.
 pub(super) fn reaches<'a>(
     world: &'a World,
     service: &Service,
@@ -133,7 +133,7 @@ pub fn has_family(world: &World, service: &Service, is_v4: bool) -> bool {
         .any(|address| address.is_ipv4() == is_v4)
 }
 
-/// Returns why no front end of a service port can lead to this endpoint, whatever its state, or
+/// Returns why no frontend of a service port can lead to this endpoint, whatever its state, or
 /// nothing if one can.
 pub fn out_of_reach(
     world: &World,
@@ -150,7 +150,7 @@ pub fn out_of_reach(
     (!is_reached).then_some(OutOfReach::OtherNode)
 }
 
-/// Why no front end leads to an endpoint, whatever its state.
+/// Why no frontend leads to an endpoint, whatever its state.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum OutOfReach {
     /// The service has no IPv4 address.
@@ -182,7 +182,7 @@ pub(super) fn serving<'a>(
 }
 
 /// Returns the positions of the endpoints that are configured to take the new connections of a
-/// front end: the ready endpoints of its family in its scope, or the serving terminating ones if
+/// frontend: the ready endpoints of its family in its scope, or the serving terminating ones if
 /// none is ready (KEP-1669).
 pub fn takers<'a>(
     port: &'a ServicePort,

@@ -16,7 +16,7 @@ use crate::model::{
 /// node.
 type Distance = (bool, usize);
 
-/// Ranks the endpoints of front ends of one address family and scope by distance.
+/// Ranks the endpoints of frontends of one address family and scope by distance.
 pub(super) struct Proximity<'a> {
     world: &'a World,
     policy: &'a LocalityPolicy,

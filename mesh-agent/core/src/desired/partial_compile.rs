@@ -93,7 +93,7 @@ struct Fitter<'a> {
     allocatable: Allocatable<'a>,
     /// Rows per namespace.
     namespaces: HashMap<String, RowCounts>,
-    /// Number of front ends that are new to the kernel.
+    /// Number of frontends that are new to the kernel.
     new_frontends: usize,
 }
 
@@ -103,11 +103,11 @@ impl Fitter<'_> {
         let before = self.compiler.checkpoint();
         self.compiler.add(world, service);
         let rows = RowCounts::of(&self.compiler.tables).minus(RowCounts::of(&before.tables));
-        let new = before
+        let differences = before
             .tables
             .services
             .differences(&self.compiler.tables.services);
-        let new = new
+        let new = differences
             .filter(|(key, _, _)| !self.current.services.contains_key(key))
             .count();
         let reason = self
@@ -163,7 +163,7 @@ impl Fitter<'_> {
         ))
     }
 
-    /// Returns why a service is over the capacity of the maps. New front ends are written before
+    /// Returns why a service is over the capacity of the maps. New frontends are written before
     /// old ones are deleted, so both must fit. Indexes are allocated around the rows in use, so the
     /// highest one decides.
     fn over_capacity(&self, service: &Service, new_frontends: usize) -> Option<String> {

@@ -191,7 +191,7 @@ fn is_within(
         .all(|rows| rows.beyond(capacity, percent).is_none())
 }
 
-/// Returns the row counts by service id. Front ends that lead to the same endpoints share their
+/// Returns the row counts by service id. Frontends that lead to the same endpoints share their
 /// slots.
 fn by_id(tables: &Tables) -> Vec<RowCounts> {
     let ids = tables

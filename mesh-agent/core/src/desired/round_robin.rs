@@ -92,10 +92,10 @@ fn classes(weights: &[u64]) -> Vec<Class> {
 
 /// Returns the position of the backend with the largest current weight; the first of several.
 fn next(classes: &mut [Class], turn: u64, total: u64) -> usize {
-    let largest = classes
+    let found = classes
         .iter_mut()
         .max_by_key(|class| (class.current_weight(turn, total), Reverse(class.first())));
-    let largest = largest.expect("a cycle with turns has backends");
+    let largest = found.expect("a cycle with turns has backends");
     let first = largest.first();
     largest.taken += 1;
     first

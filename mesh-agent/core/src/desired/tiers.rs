@@ -1,4 +1,4 @@
-//! Builds the slots of a front end: one table per tier, in the form that its policy needs, with
+//! Builds the slots of a frontend: one table per tier, in the form that its policy needs, with
 //! links between the tiers.
 
 use std::collections::HashSet;

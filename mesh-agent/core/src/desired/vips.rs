@@ -72,7 +72,7 @@ pub fn allocate(
     (vips, exhausted)
 }
 
-/// Returns the services that claim a front end of an `auto` service: its address and one of its
+/// Returns the services that claim a frontend of an `auto` service: its address and one of its
 /// ports. The `auto` service keeps its address.
 pub fn late_claims(
     services: &Services,

@@ -58,7 +58,7 @@ fn self_probe(probe: &HookProbe, cgroup: &str) -> Finding {
     let HookProbe { hook, reason, .. } = probe;
     let id = format!("selfProbe/{hook}");
     match probe.state.as_str() {
-        probe_state::WORKS => Finding::ok(id, format!("{hook} serves connects of the agent's own")),
+        probe_state::WORKS => Finding::ok(id, format!("{hook} serves the agent's own connects")),
         probe_state::FAILS => Finding::error(
             id,
             format!("{hook} does not serve processes in cgroup {cgroup}: {reason}"),

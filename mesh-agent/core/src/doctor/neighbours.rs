@@ -18,8 +18,8 @@ pub(super) fn neighbours(traces: &[Neighbour]) -> Vec<Finding> {
 }
 
 fn neighbour(name: &str, traces: &[&Neighbour]) -> Finding {
-    let seen: Vec<&str> = traces.iter().map(|trace| trace.trace.as_str()).collect();
-    let seen = seen.join(", ");
+    let names: Vec<&str> = traces.iter().map(|trace| trace.trace.as_str()).collect();
+    let seen = names.join(", ");
     let id = format!("neighbour/{name}");
     if traces.iter().any(|trace| trace.in_sockets) {
         let what = format!(

@@ -81,12 +81,12 @@ impl Admission {
     /// network allows addresses of a protected range only if it lies within that range: 0.0.0.0/0
     /// allows neither localhost nor the cluster's own addresses.
     pub fn refuses_outside(&self, address: IpAddr) -> Option<String> {
-        let inside = self
+        let networks = self
             .service_cidrs
             .iter()
             .chain(&self.vip_pools)
             .filter(|net| net.contains(&address));
-        let inside = inside.map(|net| (*net, "an address inside the cluster"));
+        let inside = networks.map(|net| (*net, "an address inside the cluster"));
         let what = reserved(address)
             .chain(inside)
             .find_map(|(range, what)| foreign(&self.external_cidrs, range, address, what));
@@ -121,7 +121,7 @@ impl Admission {
     }
 }
 
-/// Returns the name of this kind of front end in messages.
+/// Returns the name of this kind of frontend in messages.
 const fn called(kind: FrontendKind) -> &'static str {
     match kind {
         FrontendKind::ClusterIp => "cluster address",
@@ -132,7 +132,7 @@ const fn called(kind: FrontendKind) -> &'static str {
     }
 }
 
-/// Returns the field of a service, native or Kubernetes, that claims front ends of this kind.
+/// Returns the field of a service, native or Kubernetes, that claims frontends of this kind.
 pub fn field(service: &Service, kind: FrontendKind) -> &'static str {
     let is_native = !matches!(service.addresses, Addresses::Cluster(_));
     match kind {
@@ -146,7 +146,7 @@ pub fn field(service: &Service, kind: FrontendKind) -> &'static str {
     }
 }
 
-/// Returns the message that a front end is refused.
+/// Returns the message that a frontend is refused.
 pub fn refusal(kind: FrontendKind, service: &Service, reason: &str) -> String {
     format!(
         "{} of service {} is refused: {reason}",

@@ -1,4 +1,4 @@
-//! Addresses and front ends of services.
+//! Addresses and frontends of services.
 
 use std::{fmt, net::IpAddr};
 
@@ -33,7 +33,7 @@ pub struct External {
     pub kind: FrontendKind,
 }
 
-/// Kind of front end.
+/// Kind of frontend.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum FrontendKind {
     /// An address of Kubernetes inside the cluster.
@@ -44,7 +44,7 @@ pub enum FrontendKind {
     ExternalIp,
     /// An ingress address of a load balancer.
     LoadBalancer,
-    /// An address of this node, with a port of its own.
+    /// An address of this node, with its own port.
     NodePort,
 }
 
@@ -70,7 +70,7 @@ impl fmt::Display for FrontendKind {
     }
 }
 
-/// A configured front end that is not served.
+/// A configured frontend that is not served.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Unserved {
     /// An address, or the name of a load balancer.
@@ -79,7 +79,7 @@ pub struct Unserved {
     pub port: u16,
     /// Protocol as written, which may be `SCTP`.
     pub protocol: String,
-    /// Kind of front end.
+    /// Kind of frontend.
     pub kind: FrontendKind,
     /// Why it is not served.
     pub reason: String,

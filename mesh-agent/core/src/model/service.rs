@@ -37,7 +37,7 @@ pub struct Service {
     pub close_stale_tcp: Option<Duration>,
     /// Traffic settings.
     pub traffic: Traffic,
-    /// Front ends that are not served.
+    /// Frontends that are not served.
     pub unserved: Vec<Unserved>,
 }
 

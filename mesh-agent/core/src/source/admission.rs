@@ -24,7 +24,7 @@ use crate::{
     source::Source,
 };
 
-/// Removes claims that are not admitted. `held` lists the front ends that services hold, and is
+/// Removes claims that are not admitted. `held` lists the frontends that services hold, and is
 /// updated. While the update is not `certain`, services that are missing keep what they hold.
 pub fn admit(
     services: &mut Services,
@@ -64,11 +64,11 @@ pub fn admit(
             }
         }
     }
-    let taken = outside
+    let owners = outside
         .taken
         .iter()
         .map(|(frontend, service)| (*frontend, service.name.clone()));
-    let taken: FrontendOwners = taken.collect();
+    let taken: FrontendOwners = owners.collect();
     *held = absent.or(taken);
     refused
 }
@@ -171,16 +171,16 @@ fn without(service: &Service, reasons: &Reasons) -> Service {
     rest
 }
 
-/// Front ends outside the cluster and their owners.
+/// Frontends outside the cluster and their owners.
 struct Outside<'a> {
     admission: &'a Admission,
     /// Cluster addresses that are also claimed as external ones.
     inside: HashMap<IpAddr, Arc<Service>>,
-    /// Front ends of services that may be missing by mistake.
+    /// Frontends of services that may be missing by mistake.
     absent: &'a FrontendOwners,
-    /// Front ends that services hold and still claim.
+    /// Frontends that services hold and still claim.
     reserved: HashMap<FrontendAddress, &'a Service>,
-    /// Front ends that are assigned.
+    /// Frontends that are assigned.
     taken: HashMap<FrontendAddress, &'a Service>,
 }
 
@@ -196,14 +196,14 @@ impl<'a> Outside<'a> {
             .flat_map(|service| service.external.iter().map(|it| it.address))
             .collect();
         let all = services.values().filter(|_| !claimed.is_empty());
-        let inside = all.flat_map(|it| {
+        let owned = all.flat_map(|it| {
             it.addresses
                 .given()
                 .iter()
                 .map(move |address| (*address, it))
         });
-        let inside = inside.filter(|(address, _)| claimed.contains(address));
-        let inside = inside
+        let claimed_inside = owned.filter(|(address, _)| claimed.contains(address));
+        let inside = claimed_inside
             .map(|(address, service)| (address, Arc::clone(service)))
             .collect();
         let mut outside = Self {
@@ -218,10 +218,10 @@ impl<'a> Outside<'a> {
                 .external
                 .iter()
                 .filter(|it| outside.bound(service, it).is_none());
-            let wanted = external
+            let frontends = external
                 .flat_map(|it| at(service, it.address))
                 .chain(service.ports.iter().filter_map(at_node));
-            let wanted: Vec<FrontendAddress> = wanted
+            let wanted: Vec<FrontendAddress> = frontends
                 .filter(|it| held.of(*it) == Some(&service.name))
                 .collect();
             outside
@@ -231,7 +231,7 @@ impl<'a> Outside<'a> {
         outside
     }
 
-    /// Assigns a service its admitted front ends; returns the refused claims.
+    /// Assigns a service its admitted frontends; returns the refused claims.
     fn of(&mut self, service: &'a Service) -> Reasons {
         let mut reasons = Reasons::new();
         for (position, external) in service.external.iter().enumerate() {
@@ -255,7 +255,7 @@ impl<'a> Outside<'a> {
         reasons
     }
 
-    /// Assigns all of these front ends to a service, or none of them and returns the reason.
+    /// Assigns all of these frontends to a service, or none of them and returns the reason.
     fn take(
         &mut self,
         service: &'a Service,
@@ -289,7 +289,7 @@ impl<'a> Outside<'a> {
         }
     }
 
-    /// Returns a reason that names the other service with this front end.
+    /// Returns a reason that names the other service with this frontend.
     fn another(&self, frontend: FrontendAddress, service: &Service) -> Option<String> {
         if let Some(refusal) = self.absent.refusal(frontend, &service.name) {
             return Some(refusal);

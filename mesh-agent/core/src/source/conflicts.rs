@@ -1,5 +1,5 @@
 //! Finds conflicts among all files of a source: two services with the same name, or with the same
-//! front end inside the cluster. Claims outside the cluster are checked later, see
+//! frontend inside the cluster. Claims outside the cluster are checked later, see
 //! [`admission`](super::admission).
 
 use std::collections::{HashMap, HashSet};
@@ -11,20 +11,20 @@ use super::{
 };
 use crate::model::{ConfigError, Origin, Service, ServiceName};
 
-/// Service names and front ends that are claimed so far.
+/// Service names and frontends that are claimed so far.
 #[derive(Default)]
 pub struct Claims<'a> {
     names: HashMap<&'a ServiceName, &'a Origin>,
     frontends: HashMap<FrontendAddress, &'a Service>,
-    /// Definitions of services that hold all their front ends, whether claimed yet or not.
+    /// Definitions of services that hold all their frontends, whether claimed yet or not.
     reserved_names: HashMap<&'a ServiceName, &'a Origin>,
-    /// Front ends that a service holds, whether claimed yet or not.
+    /// Frontends that a service holds, whether claimed yet or not.
     reserved: HashMap<FrontendAddress, &'a Service>,
-    /// Front ends of services that cannot be read at present.
+    /// Frontends of services that cannot be read at present.
     absent: FrontendOwners,
 }
 
-/// Service names and front ends alone, which show at a low cost that nothing conflicts.
+/// Service names and frontends alone, which show at a low cost that nothing conflicts.
 #[derive(Default)]
 pub struct Taken<'a> {
     names: HashSet<&'a ServiceName>,
@@ -46,7 +46,7 @@ impl<'a> Taken<'a> {
 }
 
 impl<'a> Claims<'a> {
-    /// Creates an empty set of claims in which the front ends of `absent` services cannot be
+    /// Creates an empty set of claims in which the frontends of `absent` services cannot be
     /// claimed.
     pub fn withholding(absent: FrontendOwners) -> Self {
         Self {
@@ -55,7 +55,7 @@ impl<'a> Claims<'a> {
         }
     }
 
-    /// Reserves the front ends that a service holds already. Must be called for all services before
+    /// Reserves the frontends that a service holds already. Must be called for all services before
     /// the first claim.
     pub fn reserve(&mut self, holders: &FrontendOwners, service: &'a Service) {
         if holders.is_empty() {
@@ -123,7 +123,7 @@ fn defined_twice(service: &Service, first: &Origin) -> ConfigError {
 }
 
 fn conflict(frontend: FrontendAddress, first: &Service, service: &Service) -> Option<ConfigError> {
-    // A service that is defined twice conflicts in every front end; one error is enough.
+    // A service that is defined twice conflicts in every frontend; one error is enough.
     if first.name == service.name {
         return None;
     }
@@ -148,13 +148,13 @@ pub fn services(contents: &Contents) -> impl Iterator<Item = &Service> {
     contents.services.iter().map(AsRef::as_ref).chain(declared)
 }
 
-/// Whether a service claims no more front ends than its `held` version.
+/// Whether a service claims no more frontends than its `held` version.
 pub fn asks_no_more(service: &Service, held: &Service) -> bool {
     let held: HashSet<FrontendAddress> = frontends(held).collect();
     frontends(service).all(|frontend| held.contains(&frontend))
 }
 
-/// Returns the front ends that a service claims inside the cluster. A conflict over one makes the
+/// Returns the frontends that a service claims inside the cluster. A conflict over one makes the
 /// service wrong. Addresses from the pool are checked where they are allocated.
 fn frontends(service: &Service) -> impl Iterator<Item = FrontendAddress> {
     service

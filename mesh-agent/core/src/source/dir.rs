@@ -47,7 +47,7 @@ pub struct ScanReader {
     allow_empty: bool,
     serve: Serve,
     admission: Admission,
-    /// Owners of front ends before the first read; later those of services that cannot be read.
+    /// Owners of frontends before the first read; later those of services that cannot be read.
     held: FrontendOwners,
     files: Files,
     /// Result of the last read, if it was complete.
@@ -56,11 +56,11 @@ pub struct ScanReader {
     holdings: Holdings,
     /// Number of reads.
     reads: u64,
-    /// Asked once, before the first choice between files, for the owners of front ends.
+    /// Asked once, before the first choice between files, for the owners of frontends.
     holders: Option<AskHolders>,
 }
 
-/// Returns the owners of front ends; may block.
+/// Returns the owners of frontends; may block.
 type AskHolders = Box<dyn FnOnce() -> FrontendOwners + Send>;
 
 impl ScanReader {
@@ -92,7 +92,7 @@ impl ScanReader {
         }
     }
 
-    /// Lets services keep the front ends that they hold before the first read. `ask` is called
+    /// Lets services keep the frontends that they hold before the first read. `ask` is called
     /// once, after the first files are parsed.
     pub fn keeping(self, ask: impl FnOnce() -> FrontendOwners + Send + 'static) -> Self {
         Self {
@@ -159,7 +159,7 @@ impl ScanReader {
         update
     }
 
-    /// Removes the earlier owners of front ends whose services are known by now.
+    /// Removes the earlier owners of frontends whose services are known by now.
     fn keep_absent(&mut self, update: &SourceUpdate) {
         let certain = update.complete && update.missing.is_empty();
         let has = |name: &ServiceName| {

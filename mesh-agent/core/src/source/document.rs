@@ -91,7 +91,7 @@ fn long_line(chunk: &str, builder: &Builder<'_>) -> Option<Problem> {
 }
 
 /// Iterates over the documents of a text, each from its marker to the next. Text before the first
-/// marker is a document of its own.
+/// marker is a separate document.
 struct Chunks<'a>(&'a str);
 
 impl<'a> Iterator for Chunks<'a> {

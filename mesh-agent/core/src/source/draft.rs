@@ -46,7 +46,7 @@ pub struct Draft<'p> {
     pub ends_wrong: bool,
     /// Problems so far.
     pub problems: Problems,
-    /// Objects that are wanted as texts of their own.
+    /// Objects that are wanted as separate texts.
     pub picks: Extracts,
     /// Objects of the present document. They count when its end is reached.
     pub open: Option<Box<Self>>,

@@ -24,7 +24,7 @@ pub struct Version {
     pub file: Arc<File>,
     /// All objects that are in force.
     pub contents: Arc<Contents>,
-    /// Objects from earlier texts, each as a text of its own.
+    /// Objects from earlier texts, each as a separate text.
     pub kept: BTreeMap<Key, Arc<str>>,
     /// Positions of services of the text that are not in force because they lost a conflict.
     pub blamed: BTreeSet<usize>,

@@ -1,13 +1,13 @@
-//! Addresses of front ends, as services ask for them and as the kernel has them.
+//! Addresses of frontends, as services ask for them and as the kernel has them.
 
 use std::{fmt, net::IpAddr};
 
 use crate::model::{Protocol, Service};
 
-/// Address, port and protocol of a front end.
+/// Address, port and protocol of a frontend.
 pub type L4Address = (IpAddr, u16, Protocol);
 
-/// Address and port of a front end.
+/// Address and port of a frontend.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub enum FrontendAddress {
     /// One address.
@@ -25,7 +25,7 @@ impl fmt::Display for FrontendAddress {
     }
 }
 
-/// Returns the front ends of a service at this address.
+/// Returns the frontends of a service at this address.
 pub fn at(service: &Service, address: IpAddr) -> impl Iterator<Item = FrontendAddress> {
     service
         .ports

@@ -1,5 +1,5 @@
-//! Owners of front ends, known from the kernel's rows when an agent starts or from a running agent.
-//! A service keeps the front ends that it holds, in any order of files.
+//! Owners of frontends, known from the kernel's rows when an agent starts or from a running agent.
+//! A service keeps the frontends that it holds, in any order of files.
 
 use std::{
     collections::HashMap,
@@ -10,7 +10,7 @@ use super::frontend_address::FrontendAddress;
 pub use super::frontend_address::L4Address;
 use crate::model::{ServiceName, Services};
 
-/// Owners of front ends and of endpoints. Empty if nothing is known.
+/// Owners of frontends and of endpoints. Empty if nothing is known.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct FrontendOwners {
     frontends: HashMap<L4Address, ServiceName>,
@@ -71,7 +71,7 @@ impl FrontendOwners {
         self.endpoints.get(place)
     }
 
-    /// Returns the front ends of services for which `is_known` is false.
+    /// Returns the frontends of services for which `is_known` is false.
     pub(super) fn of_others(&self, is_known: impl Fn(&ServiceName) -> bool) -> Self {
         let others = self
             .frontends
@@ -89,7 +89,7 @@ impl FrontendOwners {
         self
     }
 
-    /// Returns why a service may not have a front end that belongs to one of these services, which
+    /// Returns why a service may not have a frontend that belongs to one of these services, which
     /// cannot be read now.
     pub(super) fn refusal(
         &self,
@@ -102,7 +102,7 @@ impl FrontendOwners {
         ))
     }
 
-    /// Returns the owner of a front end. A node port is held at every address of the node,
+    /// Returns the owner of a frontend. A node port is held at every address of the node,
     /// including loopback.
     pub(super) fn of(&self, frontend: FrontendAddress) -> Option<&ServiceName> {
         match frontend {
@@ -130,7 +130,7 @@ impl FromIterator<(FrontendAddress, ServiceName)> for FrontendOwners {
     }
 }
 
-/// Returns the key of a front end.
+/// Returns the key of a frontend.
 fn place(frontend: FrontendAddress) -> L4Address {
     match frontend {
         FrontendAddress::At(address, port, protocol) => (address, port, protocol),

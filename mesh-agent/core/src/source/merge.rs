@@ -31,7 +31,7 @@ use crate::model::{
 /// What services hold, from one merge to the next.
 #[derive(Clone, Default)]
 pub struct Holdings {
-    /// Owners of front ends outside the cluster, and of all front ends of services that cannot be
+    /// Owners of frontends outside the cluster, and of all frontends of services that cannot be
     /// read at present. At the start, all that the kernel's rows tell.
     held: FrontendOwners,
     /// Services of the last merge, whose endpoints keep their addresses.
@@ -45,7 +45,7 @@ impl From<FrontendOwners> for Holdings {
     }
 }
 
-/// Merges the last update of each source. Services keep the front ends that they hold.
+/// Merges the last update of each source. Services keep the frontends that they hold.
 pub fn merge(
     updates: &[&SourceUpdate],
     admission: &Admission,
@@ -183,8 +183,8 @@ impl<'a> Merge<'a, '_> {
                 .values()
                 .for_each(|service| self.add_service(service));
         }
-        let closed = left_out.keys().copied();
-        let closed = closed.filter(|name| !self.update.services.contains_key(*name));
+        let names = left_out.keys().copied();
+        let closed = names.filter(|name| !self.update.services.contains_key(*name));
         self.closed.extend(closed);
         self.update.left_out.extend(
             left_out
@@ -284,11 +284,11 @@ fn unmatched(first: &Service, other: &Service, port: &ServicePort) -> ConfigNote
 
 /// Adds to notes about unused slices where their service is wrong.
 fn tell_left_out(update: &mut Update) {
-    let left_out = update
+    let found = update
         .wrong
         .iter()
         .filter(|wrong| wrong.effect == Effect::LeftOut);
-    let left_out: HashMap<String, &Origin> = left_out
+    let left_out: HashMap<String, &Origin> = found
         .filter_map(|wrong| Some((stray(&wrong.service_name()?), &wrong.origin)))
         .collect();
     for note in &mut update.notes {

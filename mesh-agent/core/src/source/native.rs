@@ -57,7 +57,7 @@ pub fn read_element(field: Field<'_>, into: &mut Draft<'_>) -> bool {
 /// Reads a service, and whether `enabled` is set.
 fn service(field: Field<'_>, file: &Arc<PathBuf>) -> Option<(Service, Option<bool>)> {
     let mut form: ServiceForm = setting::read(field)?;
-    let settings = form.take_settings(field);
+    let taken = form.take_settings(field);
     let name = name(form.name, form.namespace, field);
     _ = field.required("address");
     let addresses = form.address.convert(None, |addresses| {
@@ -67,16 +67,16 @@ fn service(field: Field<'_>, file: &Arc<PathBuf>) -> Option<(Service, Option<boo
         all(addresses.into_iter().map(Plain::value)).map(value::external)
     });
     let internal_traffic = form.internal_traffic_policy.optional();
-    let ports = ports(form.ports, field);
-    if let Some(ports) = &ports {
+    let given_ports = ports(form.ports, field);
+    if let Some(ports) = &given_ports {
         traffic::check_probed(
             field.get("health"),
             ports.iter().map(|port| port.common.protocol),
         );
     }
     let endpoints = form.endpoints.convert(Vec::new(), |_| endpoints(field));
-    let ports = serve_ports(&ports?, &endpoints?);
-    let settings = settings?;
+    let ports = serve_ports(&given_ports?, &endpoints?);
+    let settings = taken?;
     let affinity = settings
         .affinity
         .map_or(Some(None), |form| form.model().map(Some));

@@ -38,10 +38,10 @@ pub fn leave_out(
             .iter()
             .any(|it| is_at(&places, port, it).is_some())
     };
-    let wrong = suspects
+    let crossing = suspects
         .into_iter()
         .filter(|it| !places.is_empty() && it.ports.iter().any(crosses));
-    let wrong: Vec<Arc<Service>> = wrong.collect();
+    let wrong: Vec<Arc<Service>> = crossing.collect();
     let mut refused = Refused::default();
     for service in wrong {
         let mut rest = Service::clone(&service);

@@ -258,13 +258,13 @@ impl Contents {
     /// Removes the services at these positions, counted over the native ones and then the others.
     pub fn leave_out(&mut self, positions: &BTreeSet<usize>) {
         let natives = self.services.len();
-        let mut position = 0..;
+        let mut native = 0..;
         self.services
-            .retain(|_| position.next().is_none_or(|at| !positions.contains(&at)));
-        let mut position = natives..;
+            .retain(|_| native.next().is_none_or(|at| !positions.contains(&at)));
+        let mut other = natives..;
         self.manifests
             .services
-            .retain(|_| position.next().is_none_or(|at| !positions.contains(&at)));
+            .retain(|_| other.next().is_none_or(|at| !positions.contains(&at)));
     }
 
     /// Adds an object of another version. `newer` is the origin of its newer version.

@@ -1,4 +1,4 @@
-//! What a scan of directories finds.
+//! The result of a scan of directories: what is at each path.
 
 use std::{
     collections::BTreeMap,

@@ -4,7 +4,7 @@
 //! Keywords of our own: `x-annotation` is the name of the annotation of the same meaning,
 //! `x-kubernetes` names fields of a Kubernetes Service, `x-default` and `x-range` describe a default
 //! and a range that a schema cannot express. `errorMessage` is a keyword of editors: what they show
-//! instead of a message of their own.
+//! instead of their own message.
 
 mod field_docs;
 

@@ -1,4 +1,4 @@
-//! What a source sends.
+//! `SourceUpdate`: a whole snapshot of what a source configures.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},

@@ -10,6 +10,7 @@ mod health;
 mod kubernetes;
 mod kubernetes_annotations;
 mod left_out;
+mod lists;
 mod locality;
 mod lost_objects;
 mod missing;
@@ -42,7 +43,7 @@ use super::{
     scan::{Found, Scan},
 };
 use crate::{
-    model::{Admission, Update, Wrong},
+    model::{Admission, Service, Update, Wrong},
     source::{Serve, SourceUpdate},
 };
 
@@ -62,6 +63,20 @@ fn parse_for(text: &str, serve: Serve) -> File {
         text.as_bytes().to_vec(),
         serve,
     )
+}
+
+/// Returns kind and address of each external frontend.
+fn external_addresses(service: &Service) -> Vec<String> {
+    let external = service.external.iter();
+    external
+        .map(|it| format!("{} {}", it.kind, it.address))
+        .collect()
+}
+
+/// Returns the file of the first service.
+fn first_file(update: &Update) -> PathBuf {
+    let first = update.services.values().next().unwrap();
+    first.origin.document().to_path_buf()
 }
 
 /// Returns the errors of a text, as users see them.

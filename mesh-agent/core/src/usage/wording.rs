@@ -111,10 +111,10 @@ fn place(error: &Error, command: &Command) -> String {
 
 fn variable(command: &Command, flag: &str) -> Option<String> {
     let long = flag.strip_prefix("--")?;
-    let own = command
+    let found = command
         .get_arguments()
         .find(|argument| argument.get_long() == Some(long));
-    let own = own.and_then(|argument| Some(argument.get_env()?.to_string_lossy().into_owned()));
+    let own = found.and_then(|argument| Some(argument.get_env()?.to_string_lossy().into_owned()));
     own.or_else(|| command.get_subcommands().find_map(|it| variable(it, flag)))
 }
 

@@ -28,11 +28,11 @@ impl Names {
             socket: std::env::var_os("MESH_SOCKET").map(PathBuf::from),
             ..Self::default()
         };
-        let mut typed: Vec<String> = typed
+        let mut words: Vec<String> = typed
             .map(|word| word.to_string_lossy().into_owned())
             .collect();
-        typed.pop();
-        let mut typed = typed.into_iter();
+        words.pop();
+        let mut typed = words.into_iter();
         while let Some(word) = typed.next() {
             let (option, value) = word
                 .split_once('=')
@@ -103,11 +103,11 @@ impl Names {
 
     /// Returns the service named after noun and verb.
     fn service(&self) -> io::Result<Option<Service>> {
-        let named = self
+        let argument = self
             .words
             .get(3)
             .and_then(|word| word.parse::<NameArg>().ok());
-        let named = named.and_then(|name| name.within(self.namespace.as_deref()).ok());
+        let named = argument.and_then(|name| name.within(self.namespace.as_deref()).ok());
         let is_named = |it: &Service| {
             named
                 .as_ref()

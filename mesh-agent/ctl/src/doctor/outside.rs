@@ -1,4 +1,4 @@
-//! What can be found out when no agent answers.
+//! Finds out what can be seen from outside when no agent answers.
 
 use std::{
     fs,
@@ -74,8 +74,8 @@ fn no_answer(error: &Error, socket: &Path) -> Finding {
 }
 
 fn pinned(pin_dir: &Path) -> Finding {
-    let links = pin_dir.join("links");
-    let links = links.display();
+    let directory = pin_dir.join("links");
+    let links = directory.display();
     match fs::read_dir(pin_dir.join("links")) {
         Ok(entries) => match entries.count() {
             0 => no_programs(pin_dir),

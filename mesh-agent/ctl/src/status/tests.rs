@@ -60,18 +60,20 @@ fn status_of_a_healthy_agent_fits_a_small_terminal() {
     assert!(page.ends_with("  and 97 more: -v shows them\n"), "{page}");
 }
 
+/// Expects an agent that is ready, and a last section with this text.
+fn expect_last_section(status: &Status, section: &str) {
+    let page = page(status, Layout::Whole, false);
+    assert!(page.starts_with("Ready:      yes\n"), "{page}");
+    assert!(page.ends_with(&format!("\n\n{section}\n")), "{page}");
+}
+
 #[test]
 fn status_names_the_missing_capabilities() {
     let status = Status {
         degraded: vec!["sockets of pods are not closed".into()],
         ..whole()
     };
-    let page = page(&status, Layout::Whole, false);
-    assert!(page.starts_with("Ready:      yes\n"), "{page}");
-    assert!(
-        page.ends_with("\n\nDegraded:\n  sockets of pods are not closed\n"),
-        "{page}"
-    );
+    expect_last_section(&status, "Degraded:\n  sockets of pods are not closed");
 }
 
 #[test]
@@ -80,11 +82,9 @@ fn status_names_the_missing_kernel_features() {
         kernel_features: vec!["the kernel lacks bpf_set_retval".into()],
         ..whole()
     };
-    let page = page(&status, Layout::Whole, false);
-    assert!(page.starts_with("Ready:      yes\n"), "{page}");
-    assert!(
-        page.ends_with("\n\nKernel features:\n  the kernel lacks bpf_set_retval\n"),
-        "{page}"
+    expect_last_section(
+        &status,
+        "Kernel features:\n  the kernel lacks bpf_set_retval",
     );
 }
 

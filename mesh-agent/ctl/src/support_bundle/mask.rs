@@ -80,11 +80,11 @@ fn line(line: &str) -> String {
         Some(line) => (line, "\n"),
         None => (line, ""),
     };
-    let line = without_users(line);
-    let line = if QUOTING.iter().any(|word| plain(&line).contains(word)) {
-        without_quotes(&line)
+    let anonymous = without_users(line);
+    let line = if QUOTING.iter().any(|word| plain(&anonymous).contains(word)) {
+        without_quotes(&anonymous)
     } else {
-        line
+        anonymous
     };
     after_word(&line) + end
 }

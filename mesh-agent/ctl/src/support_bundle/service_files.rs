@@ -47,9 +47,9 @@ fn masked(file: &Path) -> Result<String, String> {
     // The parser quotes the text in its error.
     let documents: Vec<Value> =
         serde_saphyr::from_multiple(&text).map_err(|_| "it is not YAML".to_owned())?;
-    let documents = documents.into_iter().map(mask::value);
-    let documents = documents.map(|document| render::yaml(&document));
-    let documents: Result<Vec<_>, _> = documents.collect();
+    let masked = documents.into_iter().map(mask::value);
+    let texts = masked.map(|document| render::yaml(&document));
+    let documents: Result<Vec<_>, _> = texts.collect();
     documents
         .map(|documents| documents.join("---\n"))
         .map_err(|error| error.to_string())

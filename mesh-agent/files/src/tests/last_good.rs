@@ -243,7 +243,7 @@ fn damaged_entry_is_noted_and_its_file_counts_as_it_is() {
     assert_eq!(node.restart(), before);
     let note = node.reader.memory_note().unwrap().message;
     assert!(
-        note.contains("so its file counts as it is now: it is damaged"),
+        note.contains("so its file has no last good version: it is damaged"),
         "{note}"
     );
     assert!(node.reader.remember(ALL));
@@ -260,7 +260,9 @@ fn store_that_cannot_be_written_is_noted_without_further_effect() {
     node.reader.remember(ALL);
     let note = node.reader.memory_note().unwrap().message;
     assert!(
-        note.contains("so a file that goes wrong while no agent runs counts as it is"),
+        note.contains(
+            "so a file that becomes invalid while no agent runs has no last good version"
+        ),
         "{note}"
     );
 }

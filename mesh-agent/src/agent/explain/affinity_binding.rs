@@ -35,12 +35,12 @@ pub(super) fn bound(
 /// Returns the key that the kernel programs would use; nothing where the service has no session
 /// affinity, or the client attribute that it needs is unknown.
 fn key(service: &ServiceRow, client: &Client) -> Option<AffinityKey> {
-    let client = if by_cgroup(service) {
+    let id = if by_cgroup(service) {
         client.cgroup
     } else {
         client.netns
     };
-    let client = client.filter(|_| service.affinity_seconds > 0)?;
+    let client = id.filter(|_| service.affinity_seconds > 0)?;
     Some(affinity_key(service, client))
 }
 
@@ -74,12 +74,12 @@ pub(super) fn note(
             format!("session affinity binds this client to {endpoint}, last used {} s ago", idle(row, now).as_secs())
         }
         (None, Some(_)) => {
-            "the service has session affinity, and this client is not bound: it stays where its next connect goes"
+            "the service has session affinity, and this client is not bound: its next connect binds it"
                 .to_owned()
         }
         (None, None) => format!(
-            "the service has session affinity: a {what} that it remembers goes where it went before; --from {from} is \
-             needed to see where. This answer is for clients that are not bound"
+            "the service has session affinity: a {what} that is bound keeps its endpoint, which --from {from} shows. \
+             This answer is for clients that are not bound"
         ),
     })
 }

@@ -56,7 +56,7 @@ fn shares(copy: &TableCopy, tier: &Range<u32>) -> BTreeMap<u32, f64> {
 }
 
 fn tier(copy: &TableCopy, shares: &BTreeMap<u32, f64>) -> Tier {
-    let found = shares.iter().filter_map(|(&index, share)| {
+    let all = shares.iter().filter_map(|(&index, share)| {
         let (status, candidate) = candidate(&copy.memory, &copy.row, index)?;
         Some((
             status,
@@ -66,7 +66,7 @@ fn tier(copy: &TableCopy, shares: &BTreeMap<u32, f64>) -> Tier {
             },
         ))
     });
-    let found: Vec<(Status, Candidate)> = found.collect();
+    let found: Vec<(Status, Candidate)> = all.collect();
     let weight = |it: &(Status, Candidate)| f64::from(it.1.effective_weight);
     // A full backend is healthy, and keeps its share.
     let is_healthy = |it: &&(Status, Candidate)| matches!(it.0, Status::Usable | Status::Full);

@@ -53,15 +53,15 @@ pub(super) fn client(
 }
 
 fn in_netns(path: &Path, settings: &Settings, namespaces: &Namespaces) -> Result<Client, Refusal> {
-    let cookie = |path: &Path| namespaces.cookie(path);
-    let excluded = exclude::keys(&[], &settings.excluded_netns, cookie).0;
+    let cookie_of = |path: &Path| namespaces.cookie(path);
+    let keys = exclude::keys(&[], &settings.excluded_netns, cookie_of).0;
     let cookie = id(
-        exclude::keys(&[], &[path.to_owned()], cookie),
+        exclude::keys(&[], &[path.to_owned()], cookie_of),
         "network namespace",
         path,
     )?;
-    let excluded = excluded.iter().any(|key| key.id == cookie);
-    let excluded = excluded.then(|| {
+    let is_excluded = keys.iter().any(|key| key.id == cookie);
+    let excluded = is_excluded.then(|| {
         format!(
             "network namespace {} is excluded by --exclude-netns",
             path.display()
@@ -78,11 +78,11 @@ fn in_cgroup(path: &Path, settings: &Settings) -> Result<Client, Refusal> {
     let cgroup = id(cgroup_id(path), "cgroup", path)?;
     let real = |path: &Path| fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     // An excluded cgroup excludes all cgroups below it.
-    let excluded = settings
+    let exclusion = settings
         .excluded_cgroups
         .iter()
         .find(|above| real(path).starts_with(real(above)));
-    let excluded = excluded.map(|above| {
+    let excluded = exclusion.map(|above| {
         format!(
             "cgroup {} is excluded by --exclude-cgroup {}",
             path.display(),
@@ -114,7 +114,7 @@ fn id((found, missing): Keys, kind: &str, path: &Path) -> Result<u64, Refusal> {
             "{kind} {path}, as the agent sees files: {}",
             error.reason()
         ))),
-        _ => Err(Refusal::Malformed(format!("{kind} {path} is not one"))),
+        _ => Err(Refusal::Malformed(format!("{path} is not a {kind}"))),
     }
 }
 

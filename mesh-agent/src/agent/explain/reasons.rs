@@ -68,7 +68,7 @@ pub(super) fn notes(
         .services
         .get(&row.key)
         .and_then(|row| affinity_binding::note(tables, row, client, now));
-    let needed = match hashed_attribute(row) {
+    let missing = match hashed_attribute(row) {
         None => None,
         Some(hash_key::CGROUP) if client.cgroup.is_none() => Some(("cgroup:PATH", "its cgroup")),
         Some(hash_key::SOURCE_ADDRESS) if client.source.is_none() && client.netns.is_none() => {
@@ -79,14 +79,14 @@ pub(super) fn notes(
         }
         Some(_) => None,
     };
-    let needed = needed.map(|(from, what)| {
+    let needed = missing.map(|(from, what)| {
         format!(
-            "where a client goes depends on {what}: --from {from} is needed to see it. Without it each connect counts as \
+            "the endpoint of a client depends on {what}: --from {from} names it. Without it, each connect counts as \
              another client"
         )
     });
-    let shared = client.id.is_none() && row.max_client_connections != 0;
-    let shared = shared.then(|| {
+    let has_share = client.id.is_none() && row.max_client_connections != 0;
+    let shared = has_share.then(|| {
         let most = row.max_client_connections;
         format!("a client that holds {most} connections is refused: --from cgroup:PATH shows how the pod or unit there sees the service")
     });
@@ -117,7 +117,7 @@ pub(super) fn own_ejections(
     });
     let note = |(endpoint, by): (String, String)| {
         format!(
-            "{by} ejected {endpoint} for themselves: --from cgroup:PATH shows how the pod or unit there sees the service"
+            "{endpoint} is ejected for {by} alone: --from cgroup:PATH shows how the pod or unit there sees the service"
         )
     };
     ejected.map(note).collect()

@@ -36,18 +36,18 @@ impl TableCopy {
         key: &FrontendKey,
         client: &Client,
     ) -> Option<Self> {
-        let row = *tables.services.get(key)?;
+        let service = *tables.services.get(key)?;
         let affinity_seconds = if client.bound.is_some() {
-            row.affinity_seconds
+            service.affinity_seconds
         } else {
             0
         };
         let row = ServiceRow {
             affinity_seconds,
-            ..row
+            ..service
         };
-        let tiers = slot_tiers(&tables.slots, &row);
-        let tiers: Vec<Range<u32>> = tiers.map(|tier| tier.columns()).collect();
+        let found = slot_tiers(&tables.slots, &row);
+        let tiers: Vec<Range<u32>> = found.map(|tier| tier.columns()).collect();
         let rows = rows(tables, key, row, &tiers);
         let mut memory = Memory::default();
         memory

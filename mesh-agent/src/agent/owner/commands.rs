@@ -88,10 +88,10 @@ fn decide(
     force: bool,
     now: Duration,
 ) -> Result<Override, Refusal> {
-    let before = world.overrides.get(target).copied();
+    let present = world.overrides.get(target).copied();
     let is_reset = matches!(change, Change::Undrain | Change::Weight(None));
     // The override of an endpoint that is gone can still be reset.
-    if before.is_none() || !is_reset {
+    if present.is_none() || !is_reset {
         let service = service_of(world, target)?;
         let removes = matches!(change, Change::Drain | Change::Weight(Some(0)));
         if removes && !force {
@@ -101,7 +101,7 @@ fn decide(
                 .try_for_each(|port| check_others_active(world, service, port, target))?;
         }
     }
-    let before = before.unwrap_or_default();
+    let before = present.unwrap_or_default();
     Ok(match change {
         Change::Drain => Override {
             draining_since: before.draining_since.or(Some(now)),
@@ -163,8 +163,8 @@ fn check_others_active(
         .iter()
         .zip(active(world, service, port))
         .filter(|(_, active)| *active);
-    let taking = endpoints.map(|(endpoint, _)| named(endpoint));
-    let taking = taking.filter(|it| !world.overrides.get(it).is_some_and(is_removed));
+    let others = endpoints.map(|(endpoint, _)| named(endpoint));
+    let taking = others.filter(|it| !world.overrides.get(it).is_some_and(is_removed));
     let family: Vec<Target> = taking
         .filter(|it| it.address.is_ipv4() == target.address.is_ipv4())
         .collect();

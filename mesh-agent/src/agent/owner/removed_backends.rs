@@ -19,24 +19,24 @@ impl<D: Dataplane> Owner<D> {
     /// Records freed backends. Call it before the operations are applied, because freeing a row clears
     /// its socket counts.
     pub(super) fn note_freed(&mut self, ops: &[Op]) {
-        let freed = ops.iter().filter_map(|op| {
+        let rows = ops.iter().filter_map(|op| {
             if let Op::Backend(index, Write::Free) = op {
                 Some(*index)
             } else {
                 None
             }
         });
-        let freed = self.held(freed.collect());
+        let freed = self.held(rows.collect());
         self.removed.freed.extend(freed);
     }
 
     /// Records removed backends. Call it with the operations that were applied.
     pub(super) fn note_removed(&mut self, ops: &[Op]) {
-        let removed = ops.iter().filter_map(|op| match op {
+        let closed = ops.iter().filter_map(|op| match op {
             Op::Backend(index, Write::Put(row)) if closes(row) => Some(*index),
             _ => None,
         });
-        let removed = self.held(removed.collect());
+        let removed = self.held(closed.collect());
         self.removed.removed.extend(removed);
     }
 

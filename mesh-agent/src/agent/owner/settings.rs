@@ -1,4 +1,4 @@
-//! What the owner is told before its first update, and the addresses of the node.
+//! Settings of the owner before its first update, and the addresses of the node.
 
 use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 

@@ -125,6 +125,12 @@ impl Scene {
         panic!("still not settled: {:?}", self.owner.problems);
     }
 
+    /// Returns the published errors.
+    fn errors(&self) -> Vec<String> {
+        let errors = self.owner.snapshot().errors;
+        errors.iter().map(ToString::to_string).collect()
+    }
+
     fn connect(&self, address: &str) -> Option<String> {
         match connect(&self.owner.dataplane.memory, &fixture::key(address)) {
             Verdict::Backend { addr, port } => Some(format!("{addr}:{}", u16::from_be(port))),

@@ -178,7 +178,7 @@ impl<'a> ServiceRows<'a> {
     fn endpoint(&self, id: Option<u32>, service: &Service, endpoint: &Endpoint) -> types::Endpoint {
         let key = id.map(|id| (id, Addr::from(endpoint.address), endpoint.port.to_be()));
         let index = key.and_then(|key| self.backends.get(&key)).copied();
-        let counted = types::Endpoint {
+        let configured = types::Endpoint {
             endpoint: SocketAddr::new(endpoint.address, endpoint.port).to_string(),
             weight: endpoint.weight,
             condition: endpoint.condition.to_string(),
@@ -189,12 +189,14 @@ impl<'a> ServiceRows<'a> {
             capacity: endpoint.capacity,
             ..types::Endpoint::default()
         };
-        let Some(index) = index else { return counted };
+        let Some(index) = index else {
+            return configured;
+        };
         // The kernel ignores ejections when the service has no outlier detection.
         let ejects = service.traffic.outlier.consecutive_failures != 0;
         let known = self.counters.evidence.get(&index).filter(|_| ejects);
-        let counted = known.map_or(counted.clone(), |known| {
-            with_evidence(counted, known, self.now)
+        let counted = known.map_or(configured.clone(), |known| {
+            with_evidence(configured, known, self.now)
         });
         match self.counters.backends.get(&index) {
             Some(load) => with_load(counted, load),
@@ -267,12 +269,12 @@ fn locality(locality: &Locality) -> types::Locality {
     reason = "a sum of small numbers above zero"
 )]
 fn capacity(endpoints: &[types::Endpoint], weights: &[Weight], used: u64) -> types::PortCapacity {
-    let usable = endpoints
+    let takers = endpoints
         .iter()
         .zip(weights)
         .zip(types::Endpoint::takers(endpoints))
         .filter(|(_, takes)| *takes);
-    let usable: f64 = usable
+    let usable: f64 = takers
         .map(|((it, weight), _)| f64::from(it.capacity) * weight.effective())
         .sum();
     let within_reach = endpoints.iter().filter(|it| it.out_of_reach.is_none());

@@ -1,4 +1,4 @@
-//! Gathers what a bug report needs beside status, services and diagnosis.
+//! Gathers what a bug report needs, except for status, services and diagnosis.
 
 use super::AgentView;
 use crate::{
@@ -34,7 +34,7 @@ fn of_hook(HookPrograms { hook, programs }: HookPrograms) -> ProgramsOfHook {
         let name = if is_own { hook.as_str() } else { "" };
         (id, name.to_owned())
     };
-    let programs = programs.unwrap_or_default().into_iter().map(named);
-    let programs = programs.collect();
+    let named_programs = programs.unwrap_or_default().into_iter().map(named);
+    let programs = named_programs.collect();
     ProgramsOfHook { hook, programs }
 }

@@ -37,8 +37,8 @@ pub(super) fn changes<K: Copy + Eq + Hash, V: Copy + PartialEq>(
     before: &HashMap<K, V>,
     now: &HashMap<K, V>,
 ) -> Vec<Change<K, V>> {
-    let ended = before.iter().filter(|(key, _)| !now.contains_key(key));
-    let ended = ended.map(|(&key, &row)| Change {
+    let gone = before.iter().filter(|(key, _)| !now.contains_key(key));
+    let ended = gone.map(|(&key, &row)| Change {
         key,
         before: Some(row),
         now: None,
@@ -80,11 +80,11 @@ pub(super) fn sums(before: &Snapshot, now: &Snapshot) -> Vec<Request> {
 fn backends(before: &Snapshot, now: &Snapshot, requests: &mut Vec<Request>) {
     for (&index, entry) in &now.backends {
         let generation = entry.row.generation;
-        let earlier = before
+        let earlier_entry = before
             .backends
             .get(&index)
             .filter(|earlier| earlier.row.generation == generation);
-        let earlier = earlier.map_or(BackendLoad::zeroed(), |earlier| earlier.load);
+        let earlier = earlier_entry.map_or(BackendLoad::zeroed(), |earlier| earlier.load);
         requests.push(Request::Backend {
             index,
             generation,

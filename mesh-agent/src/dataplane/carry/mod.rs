@@ -155,12 +155,12 @@ impl Carry {
         capacity: Capacity,
         directory: &Path,
     ) -> Result<Self, Error> {
-        let there = OldMaps {
+        let maps = OldMaps {
             directory: directory.to_owned(),
             version: ABI_VERSION,
             cpus: earlier.old.cpus,
         };
-        let there = Snapshot::read(&there, &earlier.fates)?;
+        let there = Snapshot::read(&maps, &earlier.fates)?;
         let now = Snapshot::read(&earlier.old, &earlier.fates)?;
         let is_only_there = |cookie: &&u64| !now.sockets.contains_key(cookie);
         let ended: Vec<u64> = there
@@ -204,10 +204,10 @@ impl Carry {
     fn put_rows(&self, now: &Snapshot) -> Result<(), Error> {
         let below = |rows: u32| move |index: &u32| *index < rows;
         let (is_id, is_index) = (below(self.capacity.services), below(self.capacity.backends));
-        let names = now.names.iter().filter(|(id, _)| is_id(id));
-        let names: Vec<_> = names.map(|(&id, &name)| (id, name)).collect();
-        let backends = now.backends.iter().filter(|(index, _)| is_index(index));
-        let backends: Vec<_> = backends.map(|(&index, &entry)| (index, entry)).collect();
+        let of_ids = now.names.iter().filter(|(id, _)| is_id(id));
+        let names: Vec<_> = of_ids.map(|(&id, &name)| (id, name)).collect();
+        let of_indexes = now.backends.iter().filter(|(index, _)| is_index(index));
+        let backends: Vec<_> = of_indexes.map(|(&index, &entry)| (index, entry)).collect();
         let maps = &self.new.maps;
         let write = |result: Result<(), (usize, Error)>| result.map_err(|(_, error)| error);
         write(maps.of(maps::NAMES).update(&names))?;
@@ -247,12 +247,12 @@ impl Carry {
         if self.earlier.fates.get(maps::SOCKETS.name) != Some(&Fate::Copied) {
             return Ok(());
         }
-        let mut requests = Vec::new();
+        let mut all = Vec::new();
         for change in &mut sockets {
             if let (Attached::New, None, Some(row)) = (self.attached, change.before, change.now) {
                 let (row, more) = unseen(row);
                 change.now = Some(row);
-                requests.push((change.key, more));
+                all.push((change.key, more));
             }
         }
         let done: HashSet<u64> = self.write(maps::SOCKETS, &sockets)?.into_iter().collect();
@@ -262,7 +262,7 @@ impl Carry {
             _ => false,
         };
         self.settle(sockets.iter().filter(is_gone).map(|it| uncounted(it.key)))?;
-        let requests = requests.into_iter().filter(|(key, _)| done.contains(key));
+        let requests = all.into_iter().filter(|(key, _)| done.contains(key));
         self.settle(requests.flat_map(|(_, more)| more))
     }
 

@@ -43,8 +43,8 @@ impl Snapshot {
         }
         let backends = copied!(maps::BACKENDS).into_iter();
         let loads = copied!(maps::LOAD).into_iter();
-        let quotas = copied!(maps::QUOTAS).into_iter();
-        let quotas = quotas.map(|(row, used)| (row, given_back(used, fates)));
+        let rows = copied!(maps::QUOTAS).into_iter();
+        let quotas = rows.map(|(row, used)| (row, given_back(used, fates)));
         Ok(Self {
             names: copied!(maps::NAMES).into_iter().collect(),
             backends: backends

@@ -1,5 +1,5 @@
-//! Twenty thousand endpoints of one service, which ask for all of the node's probes, beside small
-//! services, on a paused clock: from the services to the starts of probes.
+//! Fair shares of the node's probes on a paused clock: one service with twenty thousand endpoints,
+//! and small services.
 
 use std::{collections::BTreeMap, sync::Mutex, time::Duration};
 

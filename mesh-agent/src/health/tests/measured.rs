@@ -27,7 +27,7 @@ fn measured_cost_of_four_hundred_tcp_checks_per_second() {
         timeout: INTERVAL,
         ..check(Probe::Tcp)
     });
-    // Every address of 127/8 is this machine, so every endpoint has one of its own.
+    // Every address of 127/8 is this machine, so every endpoint has its own.
     let wanted = (0..ENDPOINTS).map(|number| {
         let [high, low] = number.to_be_bytes();
         (

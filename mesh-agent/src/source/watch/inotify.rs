@@ -67,11 +67,11 @@ impl Inotify {
             let _ = watcher.unwatch(gone.0);
         }
         // Watches are added even where one exists: a recreated directory may have the same inode.
-        let all = found
+        let found_watched = found
             .keys()
             .map(|path| watch_one(watcher, path))
             .fold(true, |all, one| all & one);
-        let all = all && found.len() == directories.len();
+        let all = found_watched && found.len() == directories.len();
         self.watched = found;
         all
     }

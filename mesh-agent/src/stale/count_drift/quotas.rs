@@ -13,13 +13,13 @@ use super::{CountSamples, Counter, surely_wrong};
 
 /// Returns by how much each count is too high at least; negative if it is too low.
 pub(super) fn wrong(samples: &CountSamples<'_>) -> Vec<(Counter, i64)> {
-    let sockets = by_row(samples.rows.iter().map(|(_, row)| row.client));
-    let bindings = by_row(samples.bindings.iter().map(|(_, row)| row.owner));
+    let socket_rows = by_row(samples.rows.iter().map(|(_, row)| row.client));
+    let binding_rows = by_row(samples.bindings.iter().map(|(_, row)| row.owner));
     let opened = opened(samples);
-    let sockets = wrong_of(samples, Resource::Sockets, &sockets, opened);
-    let bindings = wrong_of(samples, Resource::Affinity, &bindings, opened);
-    let sockets = sockets.map(|(row, wrong)| (Counter::Sockets(row), wrong));
-    let bindings = bindings.map(|(row, wrong)| (Counter::Bindings(row), wrong));
+    let wrong_sockets = wrong_of(samples, Resource::Sockets, &socket_rows, opened);
+    let wrong_bindings = wrong_of(samples, Resource::Affinity, &binding_rows, opened);
+    let sockets = wrong_sockets.map(|(row, wrong)| (Counter::Sockets(row), wrong));
+    let bindings = wrong_bindings.map(|(row, wrong)| (Counter::Bindings(row), wrong));
     sockets.chain(bindings).collect()
 }
 

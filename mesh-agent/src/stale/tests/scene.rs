@@ -88,7 +88,7 @@ pub(super) fn assert_delivers(from: &UdpSocket, to: &UdpSocket) {
     assert_eq!(&buffer[..length], b"still here");
 }
 
-/// Runs in a network namespace of its own, with loopback.
+/// Runs in its own network namespace, with loopback.
 pub(super) fn in_private_namespace<T: Send>(run: impl FnOnce() -> T + Send) -> T {
     need_root();
     thread::scope(|scope| {

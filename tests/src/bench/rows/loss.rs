@@ -14,8 +14,8 @@ use super::{
 use crate::{Node, service};
 
 const CLIENTS: usize = 64;
-/// Packets to 10.200.0.9 leave by one end of a pair and are dropped at the other, whose address
-/// they do not have.
+/// Packets to 10.200.0.9 leave through one end of a veth pair. The other end drops them, because they
+/// have another MAC address.
 const BLACK_HOLE: &str = "ip link add hole0 type veth peer name hole1 && ip addr add 10.200.0.1/24 dev hole0 && \
     ip link set hole0 up && ip link set hole1 up && ip neigh add 10.200.0.9 lladdr 02:00:00:00:00:09 dev hole0";
 /// Failures in a row that eject an endpoint, by default.
@@ -168,7 +168,7 @@ pub(super) fn zone(scale: &Scale) -> Vec<Row> {
             }
             late.push(lost.elapsed().as_secs_f64());
             thread::sleep(Duration::from_millis(700));
-            let back = |(host, address): (u8, &std::net::SocketAddr)| {
+            let restart = |(host, address): (u8, &std::net::SocketAddr)| {
                 Endpoint::start(
                     netns(&scene),
                     host,
@@ -177,7 +177,7 @@ pub(super) fn zone(scale: &Scale) -> Vec<Row> {
                     Duration::from_millis(2),
                 )
             };
-            let back: Vec<Endpoint> = (1_u8..).zip(&addresses).map(back).collect();
+            let back: Vec<Endpoint> = (1_u8..).zip(&addresses).map(restart).collect();
             rush.push(busiest(&scene, &back));
             let outcome = clients.join().expect("clients do not panic");
             println!(
@@ -208,8 +208,8 @@ pub(super) fn zone(scale: &Scale) -> Vec<Row> {
     ]
 }
 
-/// The largest share of all connects in any 100 ms that one of the returning endpoints got, times
-/// their number.
+/// Returns the largest share of the connects of any 100 ms that one returning endpoint got, times the
+/// number of returning endpoints.
 fn busiest(scene: &Scene, back: &[Endpoint]) -> f64 {
     let count = || -> Vec<u64> { back.iter().map(Endpoint::served).collect() };
     let all = || scene.served().iter().sum::<u64>() + count().iter().sum::<u64>();

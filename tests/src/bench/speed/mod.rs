@@ -1,7 +1,7 @@
 //! Compares the speed with other implementations in one interleaved run: `cargo xtask bench`.
 //!
 //! ```text
-//! services ──► what every contender serves      load ──► clients and servers, processes of their own
+//! services ──► what every contender serves      load ──► clients and servers, separate processes
 //! stage ──► namespace and cgroups of a contender ──► contenders: mesh, peers, none
 //! kernel ──► empty programs, run times, memory, CPU
 //! programs, cycle, http, changes ──► the parts; each adds to ──► figures

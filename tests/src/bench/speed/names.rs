@@ -8,7 +8,7 @@ pub const CHANGES: &str = "changes";
 /// Measure: time until all services are served, from a start without pins.
 pub const FROM_NOTHING: &str = "from nothing";
 
-/// Name of the contender without a mesh, with which all are compared.
+/// Name of the contender without a mesh. All others are compared with it.
 pub const DIRECT: &str = "direct";
 
 /// Name of the contender with empty programs.

@@ -1,5 +1,5 @@
-//! Where a contender runs: its own network namespace, a cgroup for clients, and a cgroup for servers
-//! and proxies.
+//! The stage on which a contender runs: its own network namespace, a cgroup for clients, and a
+//! cgroup for servers and proxies.
 
 use std::{fs, sync::Arc, time::Duration};
 
@@ -53,8 +53,8 @@ impl Stage {
             cgroup: Arc::new(Cgroup::new()),
             netns: Arc::clone(&clients.netns),
         };
-        let mut ip = servers.command("ip");
-        let ip = ip.args(["address", "add", "10.0.0.1/8", "dev", "lo"]);
+        let mut command = servers.command("ip");
+        let ip = command.args(["address", "add", "10.0.0.1/8", "dev", "lo"]);
         command_result::CommandResult::of(ip, Duration::from_secs(10)).expect_success();
         let stage = Self {
             served: Served::Echo(Server::start(&servers, ENDPOINT_PORT, cpu)),

@@ -30,12 +30,12 @@ pub fn run(wrk: &mut Command, to: (Ipv4Addr, u16), keep: bool, seconds: u64) -> 
         wrk.args(["--header", "Connection: close"]);
     }
     let (address, port) = to;
-    let outcome = CommandResult::of(
+    let result = CommandResult::of(
         wrk.arg(format!("http://{address}:{port}/")),
         Duration::from_secs(seconds + 30),
     );
     interrupt::check();
-    let outcome = outcome.expect_success();
+    let outcome = result.expect_success();
     parse(&outcome.stdout).unwrap_or_else(|| panic!("wrk says {outcome:#?}"))
 }
 
@@ -81,7 +81,7 @@ mod tests {
                         50%   96.00us\n     99%    1.25ms\n  185700 requests in 1.10s, 29.64MB read\nRequests/sec: 168818.18\n";
 
     #[test]
-    fn what_it_says_is_read_in_its_units() {
+    fn units_of_wrk_are_converted() {
         assert_eq!(
             parse(TEXT),
             Some(Answers {
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_of_another_kind_are_no_answers() {
+    fn answers_with_an_error_status_do_not_count() {
         assert_eq!(
             parse(&format!("{TEXT}  Non-2xx or 3xx responses: 185700\n")),
             None

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use mesh_common::counter::Counter;
-use mesh_tests::{Client, Node, client::SocketId, client::protocol::counts, service, wait};
+use mesh_tests::{
+    Client, Node, Server, blackhole::Blackhole, client::SocketId, client::protocol::counts,
+    service, wait,
+};
 
 use super::{KernelState, VIP};
 
@@ -20,6 +23,20 @@ fn start(client: &mut Client, count: u32) -> Vec<SocketId> {
         socket
     };
     (0..count).map(&mut open).collect()
+}
+
+/// A service of a server and a blackhole, with these settings of ejection.
+pub(super) fn server_and_blackhole(outlier: &str) -> (Node, Server, Blackhole, KernelState) {
+    let node = Node::start();
+    let (a, blackhole) = (node.server("a"), node.blackhole());
+    let cart = service("shop/cart")
+        .address("10.96.0.10")
+        .tcp(80)
+        .with("balance: random")
+        .with(&format!("outlier: {outlier}"));
+    node.write("cart.yaml", cart.endpoint(&a).at(blackhole.address()));
+    let known = KernelState::when(&node, 2);
+    (node, a, blackhole, known)
 }
 
 #[test]
@@ -79,15 +96,9 @@ fn an_unresponsive_endpoint_is_ejected_and_only_trials_stall() {
 
 #[test]
 fn a_retransmitted_syn_is_not_counted_again() {
-    let node = Node::start();
-    let (a, blackhole) = (node.server("a"), node.blackhole());
-    let cart = service("shop/cart")
-        .address("10.96.0.10")
-        .tcp(80)
-        .with("balance: random");
-    let cart = cart.with("outlier: {baseEjection: 60s, maxEjection: 60s, connectTimeout: 1s}");
-    node.write("cart.yaml", cart.endpoint(&a).at(blackhole.address()));
-    let (known, mut client) = (KernelState::when(&node, 2), node.client());
+    let (node, _a, blackhole, known) =
+        server_and_blackhole("{baseEjection: 60s, maxEjection: 60s, connectTimeout: 1s}");
+    let mut client = node.client();
     let sockets = start(&mut client, 30);
     let (_, stalled) = known.live();
     wait::pass(RETRIES);
@@ -115,15 +126,9 @@ fn a_retransmitted_syn_is_not_counted_again() {
 
 #[test]
 fn a_longer_timeout_is_kept() {
-    let node = Node::start();
-    let (a, blackhole) = (node.server("a"), node.blackhole());
-    let cart = service("shop/cart")
-        .address("10.96.0.10")
-        .tcp(80)
-        .with("balance: random");
-    let cart = cart.with("outlier: {connectTimeout: 3s, consecutiveFailures: 1}");
-    node.write("cart.yaml", cart.endpoint(&a).at(blackhole.address()));
-    let (known, mut client) = (KernelState::when(&node, 2), node.client());
+    let (node, _a, _blackhole, known) =
+        server_and_blackhole("{connectTimeout: 3s, consecutiveFailures: 1}");
+    let mut client = node.client();
     start(&mut client, 30);
     wait::pass(Duration::from_millis(2_500));
     assert_eq!(known.counter(Counter::Failures), 0);

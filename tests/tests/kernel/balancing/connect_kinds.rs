@@ -16,10 +16,12 @@ use super::{
 #[test]
 fn fast_open_connects_are_counted() {
     let (node, _servers, known) = shop();
-    let to = VIP.parse().expect("it is there");
+    let to = VIP.parse().expect("a valid address");
     for act in [Act::SendFastOpen(to), Act::ConnectFastOpen(to)] {
         expect_lives(&known, &mut node.client(), |client, socket| {
-            client.act(socket, act.clone()).expect("it is there");
+            client
+                .act(socket, act.clone())
+                .expect("the socket allows it");
             client.close(socket);
         });
     }
@@ -60,7 +62,7 @@ fn failed_mptcp_connects_hold_nothing() {
         }
         for _ in 0..TIMES {
             let socket = client.socket(Transport::Mptcp, "0.0.0.0:0");
-            client.connect(socket, VIP).expect_err("no server is there");
+            client.connect(socket, VIP).expect_err("no server listens");
             client.close(socket);
         }
         assert_eq!((known.live(), known.connections()), ((0, 0), 0), "{dead}");
@@ -98,8 +100,8 @@ fn connects_of_both_families_are_counted() {
         let before = known.connects();
         for _ in 0..TIMES {
             let socket = client.tcp_socket(bind);
-            client.connect(socket, to).expect("it is there");
-            client.receive(socket).expect("it is there");
+            client.connect(socket, to).expect("the connect succeeds");
+            client.receive(socket).expect("the server answers");
             client.close(socket);
         }
         known.expect_rest(before + TIMES);

@@ -31,7 +31,7 @@ fn drift(node: &Node, known: &KernelState, backend: u64, service: u64) {
     let mut backends: Array<_, BackendBytes> = map(maps::BACKENDS.name)
         .try_into()
         .expect("rows of this size");
-    let mut entry: BackendEntry = cast(backends.get(&known.indices[0], 0).expect("it is there"));
+    let mut entry: BackendEntry = cast(backends.get(&known.indices[0], 0).expect("the row exists"));
     entry.load.live = entry.load.live.wrapping_add(backend);
     backends
         .set(known.indices[0], cast::<_, BackendBytes>(entry), 0)
@@ -39,7 +39,7 @@ fn drift(node: &Node, known: &KernelState, backend: u64, service: u64) {
     let mut services: Array<_, LoadBytes> =
         map(maps::LOAD.name).try_into().expect("rows of this size");
     let mut load: ServiceLoad =
-        pod_read_unaligned(&services.get(&known.service, 0).expect("it is there"));
+        pod_read_unaligned(&services.get(&known.service, 0).expect("the row exists"));
     load.connections = load.connections.wrapping_add(service);
     let row: LoadBytes = bytes_of(&load).try_into().expect("rows of this size");
     services.set(known.service, row, 0).expect("root may");
@@ -79,7 +79,7 @@ fn counts_are_corrected_while_connections_come_and_go() {
     drift(&node, &known, 100_000 * LIVE, 30);
     node.start_agent();
     let running = busy.tcp(VIP).again_and_again();
-    wait::until("most of what is wrong to be corrected", PATIENCE, || {
+    wait::until("most wrong counts to be corrected", PATIENCE, || {
         known.live().0 < 10_000
     });
     assert_eq!(
@@ -131,9 +131,12 @@ fn sockets_that_were_closed_while_no_program_ran_release_their_counts() {
     client.kill();
     assert_eq!((known.live(), known.connections()), ((40, 0), 40));
     node.start_agent();
-    wait::until_equal("what they held", PATIENCE * 2, &((10, 0), 10), || {
-        (known.live(), known.connections())
-    });
+    wait::until_equal(
+        "the counts without them",
+        PATIENCE * 2,
+        &((10, 0), 10),
+        || (known.live(), known.connections()),
+    );
     let has_room = || node.client().open_streams(VIP, 30).total_answers() == 30;
     wait::until("their rows to be gone as well", PATIENCE, has_room);
 }
@@ -159,7 +162,7 @@ fn a_udp_connect_that_the_kernel_refused_stops_counting() {
     assert_eq!(client.connect(refused, VIP), Err("ENETUNREACH".into()));
     assert_eq!((known.live(), known.connections()), ((1, 0), 1));
     wait::until_equal(
-        "the refused socket to count no more",
+        "the refused socket to be counted no longer",
         PATIENCE,
         &((0, 0), 0),
         || (known.live(), known.connections()),
@@ -167,19 +170,26 @@ fn a_udp_connect_that_the_kernel_refused_stops_counting() {
     node.write("cart.yaml", cart(server.address()));
     node.wait_until_served("shop/cart", &[&server]);
     let known = KernelState::of(&node);
-    // All are connected, and one stays connected; another connect counts again.
-    client.connect(refused, VIP).expect("it is there");
-    client.connect(disconnected, VIP).expect("it is there");
-    client.disconnect(disconnected).expect("it is there");
+    // Both sockets connect again and count again; then one disconnects, which no hook sees.
+    client.connect(refused, VIP).expect("the connect succeeds");
+    client
+        .connect(disconnected, VIP)
+        .expect("the connect succeeds");
+    client
+        .disconnect(disconnected)
+        .expect("the socket is connected");
     assert_eq!((known.live(), known.connections()), ((2, 0), 2));
-    wait::until_equal("one", PATIENCE, &((1, 0), 1), || {
-        (known.live(), known.connections())
-    });
+    wait::until_equal(
+        "the disconnected socket to count no longer",
+        PATIENCE,
+        &((1, 0), 1),
+        || (known.live(), known.connections()),
+    );
     wait::pass(Duration::from_secs(4));
     assert_eq!(
         (known.live(), known.connections()),
         ((1, 0), 1),
-        "the one that is connected counts"
+        "the connected socket still counts"
     );
     assert_eq!(client.name_of_peer(refused), Ok("a".into()));
     assert_eq!(client.peer(refused), Ok(VIP.parse().expect("an address")));

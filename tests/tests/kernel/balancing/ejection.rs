@@ -38,7 +38,7 @@ fn fail(client: &mut Client, known: &KernelState, times: u64) {
         }
         client.tcp(VIP).once();
     }
-    panic!("a thousand connects, and not {times} that fail");
+    panic!("fewer than {times} of a thousand connects failed");
 }
 
 fn expect_few_failures(end: impl Fn(&mut Node)) {
@@ -84,7 +84,7 @@ fn concurrent_connects_do_not_exceed_the_streak() {
     let rush = client.rush(&Crowd {
         threads: 64,
         times: 5,
-        to: vec![(Protocol::Tcp, VIP.parse().expect("it is there"))],
+        to: vec![(Protocol::Tcp, VIP.parse().expect("a valid address"))],
     });
     let counted = [Counter::Failures, Counter::Ejections].map(|counter| known.counter(counter));
     assert_eq!((rush.errors, counted), (counts([(REFUSED, 2)]), [3, 1]));
@@ -124,7 +124,7 @@ fn the_last_endpoint_is_never_ejected() {
     drop(servers);
     let report = node.client().tcp(VIP).times(100);
     assert_eq!(report.errors, counts([(REFUSED, 100)]));
-    // The endpoint refuses, not the mesh.
+    // The connect reaches the endpoint, which refuses it.
     let refused = [
         Counter::RefusedNoBackend,
         Counter::RefusedLimit,
@@ -137,7 +137,7 @@ fn the_last_endpoint_is_never_ejected() {
 }
 
 #[test]
-fn no_more_than_a_share_is_ejected() {
+fn no_more_than_max_ejected_percent_is_ejected() {
     let (node, servers, known) = shop::<4>(&format!("{LONG}, maxEjectedPercent: 50"));
     let [_left, dead @ ..] = servers;
     drop(dead);
@@ -159,7 +159,7 @@ fn ejections_are_ignored_when_too_few_are_left() {
         "cart.yaml",
         cart(&format!("{LONG}, panicPercent: 0"))
             .endpoint(&left)
-            .at("127.0.9.9:9".parse().expect("it is there")),
+            .at("127.0.9.9:9".parse().expect("a valid address")),
     );
     let known = KernelState::when(&node, 2);
     let report = client.tcp(VIP).times(200);

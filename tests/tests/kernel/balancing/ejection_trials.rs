@@ -10,7 +10,7 @@ use mesh_tests::{
     service, wait,
 };
 
-use super::{KernelState, REFUSED, VIP};
+use super::{KernelState, REFUSED, VIP, blackholes::server_and_blackhole};
 
 /// How late a trial may be on a busy machine; it is never early.
 const LATE: Duration = Duration::from_millis(600);
@@ -42,11 +42,11 @@ fn a_dead_endpoint_is_tried_by_one_connect_after_each_pause_and_serves_again() {
             gap + Duration::from_millis(100) > pause && gap < pause + LATE,
             "trial {trials} after {gap:?}"
         );
-        // Many concurrent connects are still one trial.
+        // Of many concurrent connects, only one is a trial.
         at_once.rush(&Crowd {
             threads: 16,
             times: 5,
-            to: vec![(Protocol::Tcp, VIP.parse().expect("it is there"))],
+            to: vec![(Protocol::Tcp, VIP.parse().expect("a valid address"))],
         });
         assert_eq!(
             (
@@ -88,15 +88,9 @@ fn trial(known: &KernelState, number: u64, seen: &mut Instant) -> Duration {
 
 #[test]
 fn a_trial_that_is_closed_before_an_answer_is_repeated() {
-    let node = Node::start();
-    let (a, blackhole) = (node.server("a"), node.blackhole());
-    let cart = service("shop/cart")
-        .address("10.96.0.10")
-        .tcp(80)
-        .with("balance: random");
-    let cart = cart.with("outlier: {baseEjection: 1s, maxEjection: 1s, consecutiveFailures: 1}");
-    node.write("cart.yaml", cart.endpoint(&a).at(blackhole.address()));
-    let (known, mut client) = (KernelState::when(&node, 2), node.client());
+    let (node, _a, _blackhole, known) =
+        server_and_blackhole("{baseEjection: 1s, maxEjection: 1s, consecutiveFailures: 1}");
+    let mut client = node.client();
     let abandon = |until: &dyn Fn() -> bool, client: &mut mesh_tests::Client| {
         let mut open = Vec::new();
         wait::until("connects to the blackhole", SOON, || {

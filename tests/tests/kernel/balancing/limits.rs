@@ -44,7 +44,7 @@ fn socket(client: &mut Client, protocol: Protocol) -> SocketId {
     }
 }
 
-/// Fills a service with this number of places, and opens more sockets one at a time.
+/// Fills a service that allows this number of connections, then opens more sockets one at a time.
 fn expect_a_limit(
     protocol: Protocol,
     limits: &str,
@@ -56,7 +56,7 @@ fn expect_a_limit(
     let mut open: Vec<_> = (0..places)
         .map(|_| {
             let socket = socket(&mut client, protocol);
-            client.connect(socket, VIP).expect("it is there");
+            client.connect(socket, VIP).expect("the connect succeeds");
             socket
         })
         .collect();
@@ -68,14 +68,14 @@ fn expect_a_limit(
             (known.live(), known.counter(Counter::RefusedLimit)),
             ((places, 0), round)
         );
-        client.reset(open.pop().expect("it is there"));
-        client.connect(late, VIP).expect("it is there");
+        client.reset(open.pop().expect("sockets are open"));
+        client.connect(late, VIP).expect("the connect succeeds");
         open.push(late);
     }
     assert_eq!(
         known.counter(Counter::Failures),
         0,
-        "a refusal of ours is no failure of theirs"
+        "a refused connect is no failure of an endpoint"
     );
     client.kill();
     known.expect_rest(places + 5);
@@ -122,7 +122,7 @@ fn connects_beyond_the_limit_go_elsewhere_and_are_counted() {
     let (known, mut client) = (KernelState::of(&node), node.client());
     for _ in 0..15 {
         let socket = client.tcp_socket("0.0.0.0:0");
-        client.connect(socket, VIP).expect("it is there");
+        client.connect(socket, VIP).expect("the connect succeeds");
     }
     fives(&known, &servers);
     let overflows = known.counter(Counter::Overflows);
@@ -139,23 +139,23 @@ fn a_refusal_is_immediate() {
     assert!(took.p50 < Duration::from_millis(1), "{took:?}");
 }
 
-/// Many concurrent connects fill all places and never more.
+/// Many concurrent connects reach the limit and never exceed it.
 fn expect_a_hard_limit(protocol: Protocol, limits: &str, places: u64) {
     const ROUNDS: u32 = 100;
     let (node, _servers, known) = shop(protocol, limits);
     let crowd = Crowd {
         threads: 32,
         times: ROUNDS,
-        to: vec![(protocol, VIP.parse().expect("it is there"))],
+        to: vec![(protocol, VIP.parse().expect("a valid address"))],
     };
     let (mut one, mut two) = (node.client(), node.client());
     let rush = one.rush(&crowd);
     let (most, all) = (
-        *rush.connected.iter().max().expect("it is there"),
+        *rush.connected.iter().max().expect("a rush has rounds"),
         rush.connected.iter().sum::<u64>(),
     );
     assert_eq!(most, places, "{protocol:?} {limits}: {rush:?}");
-    // Two connects that race for the last place may both be refused, but not often.
+    // Two connects that race for the last place may both be refused, but rarely.
     assert!(
         all * 10 > places * u64::from(ROUNDS) * 9,
         "{protocol:?} {limits}: {rush:?}"
@@ -202,7 +202,7 @@ fn expect_a_hard_limit_of_udp(limits: &str, places: u64) {
     let rush = node.client().rush(&Crowd {
         threads: 32,
         times: 300,
-        to: vec![(Protocol::Udp, VIP.parse().expect("it is there"))],
+        to: vec![(Protocol::Udp, VIP.parse().expect("a valid address"))],
     });
     assert_eq!(
         rush.connected.iter().max(),
@@ -217,7 +217,7 @@ fn connections_of_a_removed_service_do_not_count_for_a_new_one() {
     let (node, servers, _) = shop(Protocol::Tcp, "maxConnections: 1");
     let mut client = node.client();
     let old = socket(&mut client, Protocol::Tcp);
-    client.connect(old, VIP).expect("it is there");
+    client.connect(old, VIP).expect("the connect succeeds");
     node.write("cart.yaml", "services: []");
     let ids = || {
         let map = Map::HashMap(pinned::map(&node.directories().pins, maps::NAMES.name));

@@ -85,7 +85,7 @@ impl KernelState {
             .iter()
             .filter_map(|endpoint| endpoint.index)
             .collect();
-        let first: BackendEntry = cast(backends.get(&indices[0], 0).expect("it is there"));
+        let first: BackendEntry = cast(backends.get(&indices[0], 0).expect("the row exists"));
         Self {
             backends,
             load: Map::Array(map(maps::LOAD.name))
@@ -101,7 +101,7 @@ impl KernelState {
     }
 
     fn entries(&self) -> Vec<BackendEntry> {
-        let row = |index| self.backends.get(index, 0).expect("it is there");
+        let row = |index| self.backends.get(index, 0).expect("the row exists");
         self.indices.iter().map(|index| cast(row(index))).collect()
     }
 
@@ -160,7 +160,7 @@ impl KernelState {
             .iter()
             .zip(self.entries())
             .find(|(_, entry)| entry.row == self.at(address).row);
-        let index = *index.expect("it is there").0;
+        let index = *index.expect("the service has this endpoint").0;
         self.records()
             .into_iter()
             .filter(|(backend, _)| *backend == index)
@@ -193,12 +193,12 @@ impl KernelState {
 
     /// Returns the number of sockets that count for the service.
     fn connections(&self) -> u64 {
-        let load: ServiceLoad = cast(self.load.get(&self.service, 0).expect("it is there"));
+        let load: ServiceLoad = cast(self.load.get(&self.service, 0).expect("the row exists"));
         occupancy::live(load.connections)
     }
 
     pub(crate) fn counter(&self, counter: Counter) -> u64 {
-        let rows = self.counters.get(&self.service, 0).expect("it is there");
+        let rows = self.counters.get(&self.service, 0).expect("the row exists");
         rows.iter()
             .map(|row| cast::<_, ServiceCounters>(*row)[counter.index()])
             .sum()
@@ -221,7 +221,7 @@ impl KernelState {
             assert_eq!(
                 occupancy::counts(entry.load.live),
                 0,
-                "a sum of zero is no zero, or a reservation is left: {entry:?}"
+                "the counts add up to zero but are not zero, or a reservation is left: {entry:?}"
             );
         }
     }

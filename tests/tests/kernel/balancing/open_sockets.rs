@@ -20,7 +20,7 @@ fn open_sockets_are_counted_at_every_moment() {
     let mut open = Vec::new();
     for count in 1..=100 {
         let socket = client.tcp_socket("0.0.0.0:0");
-        client.connect(socket, VIP).expect("it is there");
+        client.connect(socket, VIP).expect("the connect succeeds");
         open.push(socket);
         assert_eq!(known.live(), (count, 0));
     }
@@ -51,11 +51,11 @@ fn a_copy_of_a_socket_holds_what_the_socket_holds() {
     ] {
         let known = KernelState::of_port(&node, &node.port_of("shop/cart", 80, protocol));
         let socket = open(&mut one, "0.0.0.0:0");
-        one.connect(socket, VIP).expect("it is there");
+        one.connect(socket, VIP).expect("the connect succeeds");
         let path = node.scratch().join(protocol);
         let copy = two.take_from(&path, || {
             one.act(socket, mesh_tests::client::Act::Pass(path.clone()))
-                .expect("it is there");
+                .expect("the socket allows it");
         });
         one.close(socket);
         assert_eq!(known.live(), (1, 0), "{protocol}");
@@ -80,7 +80,7 @@ fn streams_are_counted_while_agents_restart() {
     for kill in [true, false, true, false] {
         for _ in 0..100 {
             let socket = client.tcp_socket("0.0.0.0:0");
-            client.connect(socket, VIP).expect("it is there");
+            client.connect(socket, VIP).expect("the connect succeeds");
             open.push(socket);
         }
         connects += 100;

@@ -55,8 +55,8 @@ fn held_connections_are_even_over_equal_endpoints() {
     let node = Node::start();
     let (servers, known) = serve(&node, "leastConnections", [1; 10]);
     let live = held(&mut node.client(), &known, &servers, 1_000);
-    // Two choices bound the most closely. The least lags by chance: in 4,000 runs of the model the
-    // most was 102, the least 94, and one in fifteen runs had less than 98.
+    // Two choices keep the largest count close to the mean; the smallest varies more. In 4,000 runs
+    // of the model the largest was 102 and the smallest 94; one run in fifteen had less than 98.
     assert!(
         live.iter().all(|live| (90..=103).contains(live)),
         "{live:?}"
@@ -75,7 +75,7 @@ fn held_connections_follow_weights() {
 }
 
 #[test]
-fn random_connects_follow_weights_and_chance() {
+fn random_connects_follow_weights() {
     const CONNECTS: u32 = 10_000;
     let node = Node::start();
     let weights = [1, 2, 3, 4];
@@ -91,7 +91,10 @@ fn random_connects_follow_weights_and_chance() {
             (seen - expected).powi(2) / expected
         })
         .sum();
-    let chance = 1.0 - ChiSquared::new(3.0).expect("it is there").cdf(statistic);
+    let chance = 1.0
+        - ChiSquared::new(3.0)
+            .expect("three is positive")
+            .cdf(statistic);
     assert!(
         (1e-6..1.0 - 1e-6).contains(&chance),
         "{:?}: {chance}",
@@ -101,10 +104,10 @@ fn random_connects_follow_weights_and_chance() {
 }
 
 #[test]
-fn random_does_not_look_at_load() {
+fn random_ignores_load() {
     let node = Node::start();
     let (servers, known) = serve(&node, "random", [1; 10]);
     let live = held(&mut node.client(), &known, &servers, 1_000);
-    // By chance it is far from even: a standard deviation is nine and a half.
+    // Random counts are far from even: their standard deviation is nine and a half.
     assert!(live.iter().any(|live| live.abs_diff(100) > 3), "{live:?}");
 }

@@ -71,7 +71,7 @@ fn hanging_connects_of_one_client_do_not_block_another() {
     );
 }
 
-/// Half of the connects are under way when the others time out.
+/// Half of the connects are in progress when the others time out.
 #[test]
 fn slow_answers_refuse_no_connect() {
     const HALF: u64 = CONNECTS as u64 / 2;
@@ -117,7 +117,7 @@ fn connects_that_the_kernel_refuses_hold_no_place() {
         // There is no route: the connect fails after the hook, and no packet is sent.
         node.write(
             "cart.yaml",
-            cart().at("192.0.2.1:80".parse().expect("it is there")),
+            cart().at("192.0.2.1:80".parse().expect("a valid address")),
         );
         let (known, mut client) = (KernelState::when(&node, 1), node.client());
         for open in 0..CONNECTS {
@@ -131,13 +131,13 @@ fn connects_that_the_kernel_refuses_hold_no_place() {
         wait::until("a connect", SOON, || {
             client.tcp(VIP).once().answers_of(&server) == 1
         });
-        expect_no_refusal(&mut client, "no socket that is open holds a place");
+        expect_no_refusal(&mut client, "no open socket holds a place");
         assert_eq!((known.live(), known.connections()), ((0, 0), 0));
     }
 }
 
-/// Three tiers without a ready endpoint, more slots in each than a sample has, and one endpoint in
-/// the fourth.
+/// The first three tiers have no ready endpoint, and more slots than one sample reads. The fourth
+/// has one ready endpoint.
 #[test]
 fn every_tier_is_reached() {
     let node = Node::setup()

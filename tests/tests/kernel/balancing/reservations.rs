@@ -44,12 +44,12 @@ fn a_place_that_no_connection_takes_does_not_hide_a_free_one() {
         // Both ports that a socket may choose are taken, by connections to each of the endpoints.
         node.place()
             .netns
-            .run(|| fs::write(PORTS, "40000 40001").expect("it is there"));
+            .run(|| fs::write(PORTS, "40000 40001").expect("every namespace has the sysctl"));
         for server in servers.iter().chain(&servers) {
             let held = client.tcp_socket("0.0.0.0:0");
             client
                 .connect(held, &server.address().to_string())
-                .expect("it is there");
+                .expect("the connect succeeds");
         }
         for _ in 0..30 {
             let refused = client.tcp_socket("0.0.0.0:0");
@@ -69,7 +69,7 @@ fn a_place_that_no_connection_takes_does_not_hide_a_free_one() {
     }
 }
 
-/// Two at a time for three places.
+/// Two clients connect at the same time; there are three places.
 #[test]
 fn while_a_place_is_free_no_connect_is_refused() {
     for policy in POLICIES {

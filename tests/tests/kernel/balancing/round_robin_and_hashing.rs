@@ -42,7 +42,7 @@ fn round_robin_takes_turns() {
     client.crowd(&Crowd {
         threads: 4,
         times: 300,
-        to: vec![(Protocol::Tcp, VIP.parse().expect("it is there"))],
+        to: vec![(Protocol::Tcp, VIP.parse().expect("a valid address"))],
     });
     let after = servers.each_ref().map(Server::tcp);
     assert_eq!(
@@ -92,8 +92,8 @@ fn a_namespace_hashes_to_one_endpoint_and_namespaces_spread() {
         );
         chosen.extend(report.answers.into_keys());
     }
-    // That twelve clients choose the same of four endpoints by chance has a probability of one in
-    // four million.
+    // The probability that twelve clients hash to the same one of four endpoints is one in four
+    // million.
     assert!(
         chosen.iter().collect::<BTreeSet<_>>().len() > 1,
         "{chosen:?}"
@@ -116,7 +116,10 @@ fn a_namespace_hashes_to_one_endpoint_and_namespaces_spread() {
         assert!(after.len() == 1 && !after.contains_key(&gone), "{after:?}");
         moved += u32::from(*before != gone && !after.contains_key(before));
     }
-    assert!(moved <= 3, "{moved} of twelve moved without need");
+    assert!(
+        moved <= 3,
+        "{moved} of twelve clients moved from an endpoint that stayed"
+    );
     // When it returns, its clients return to it.
     serve(
         &node,
@@ -139,14 +142,14 @@ fn the_address_that_a_socket_is_bound_to_is_hashed() {
     for round in 0..3 {
         for source in 1..=60 {
             let socket = client.tcp_socket(&format!("127.0.0.{source}:0"));
-            client.connect(socket, VIP).expect("it is there");
+            client.connect(socket, VIP).expect("the connect succeeds");
             chosen
                 .entry(source)
                 .or_default()
-                .insert(client.receive(socket).expect("it is there").name);
+                .insert(client.receive(socket).expect("the server answers").name);
             client.reset(socket);
             let socket = client.udp_socket(&format!("127.0.0.{source}:0"));
-            client.connect(socket, VIP).expect("it is there");
+            client.connect(socket, VIP).expect("the connect succeeds");
             client.close(socket);
         }
         assert!(
@@ -181,7 +184,7 @@ fn clients_of_a_dead_endpoint_share_one_other() {
         .answers
         .into_keys()
         .next()
-        .expect("it is there");
+        .expect("the server answers");
     let (gone, left): (Vec<_>, Vec<_>) = servers
         .into_iter()
         .partition(|server| server.name() == first);

@@ -1,4 +1,4 @@
-//! After very many connects no socket holds anything.
+//! Very many connects leave no count behind.
 
 use std::{env, time::Instant};
 
@@ -11,13 +11,13 @@ use mesh_tests::{
 use super::{KernelState, VIP};
 
 const THREADS: u32 = 4;
-/// One over TCP, three over UDP.
+/// Protocol of each client process.
 const KINDS: [Protocol; 4] = [Protocol::Tcp, Protocol::Udp, Protocol::Udp, Protocol::Udp];
 /// Overrides the number of connects.
 const HOW_MANY: &str = "MESH_SOAK_CONNECTS";
 
 #[test]
-fn nothing_is_left_of_very_many_connects() {
+fn very_many_connects_leave_no_count_behind() {
     let connects: u32 = env::var(HOW_MANY).map_or(200_000, |number| {
         number.parse().expect("a number of connects")
     });
@@ -34,7 +34,7 @@ fn nothing_is_left_of_very_many_connects() {
     let [tcp, udp] = ["TCP", "UDP"]
         .map(|protocol| KernelState::of_port(&node, &node.port_of("shop/cart", 80, protocol)));
 
-    let vip = VIP.parse().expect("it is there");
+    let vip = VIP.parse().expect("a valid address");
     let crowd = Crowd {
         threads: THREADS,
         times: connects / THREADS,

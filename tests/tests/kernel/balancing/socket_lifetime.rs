@@ -50,8 +50,8 @@ pub(super) fn expect_lives(
 }
 
 pub(super) fn connected(client: &mut Client, socket: SocketId) {
-    client.connect(socket, VIP).expect("it is there");
-    client.receive(socket).expect("it is there");
+    client.connect(socket, VIP).expect("the connect succeeds");
+    client.receive(socket).expect("the server answers");
 }
 
 #[test]
@@ -101,7 +101,7 @@ fn the_server_refuses() {
     assert_eq!(
         known.counter(Counter::Failures),
         TIMES,
-        "no endpoint is ejected, and still it counts"
+        "failures count although ejection is off"
     );
 }
 
@@ -146,15 +146,17 @@ fn one_socket_connects_again_and_again() {
         connected(&mut client, socket);
         assert_eq!(known.live(), (1, 0));
         if round % 2 == 0 {
-            client.act(socket, Act::Shutdown).expect("it is there");
+            client
+                .act(socket, Act::Shutdown)
+                .expect("the socket allows it");
         }
-        client.disconnect(socket).expect("it is there");
+        client.disconnect(socket).expect("the socket is connected");
         assert_eq!(known.live(), (0, 0));
     }
     // A direct connect to an endpoint does not count for it.
     client
         .connect(socket, &servers[0].address().to_string())
-        .expect("it is there");
+        .expect("the connect succeeds");
     known.expect_rest(TIMES);
 }
 
@@ -163,11 +165,11 @@ fn a_connect_fails_before_its_first_packet() {
     let node = Node::start();
     node.write(
         "cart.yaml",
-        cart().at("192.0.2.1:80".parse().expect("it is there")),
+        cart().at("192.0.2.1:80".parse().expect("a valid address")),
     );
     let known = KernelState::when(&node, 1);
     expect_lives(&known, &mut node.client(), |client, socket| {
-        // Twice, so that the second finds what the first left.
+        // Twice, so that the second connect meets what the first left behind.
         for _ in 0..2 {
             assert_eq!(client.connect(socket, VIP), Err("ENETUNREACH".into()));
         }
@@ -177,22 +179,23 @@ fn a_connect_fails_before_its_first_packet() {
     assert_eq!(
         known.counter(Counter::Failures),
         TIMES,
-        "one for each socket, for its client alone"
+        "one failure for each socket, for its client alone"
     );
 }
 
 #[test]
 fn a_socket_that_was_connected_before_finds_no_port() {
     let (node, servers, _known) = shop();
-    // One port for all: three endpoints allow three connections.
+    // One local port for all sockets: three endpoints allow three connections.
     node.place().netns.run(|| {
-        fs::write("/proc/sys/net/ipv4/ip_local_port_range", "40000 40001").expect("it is there");
+        fs::write("/proc/sys/net/ipv4/ip_local_port_range", "40000 40001")
+            .expect("every namespace has the sysctl");
     });
     let known = serve(&node, cart().endpoint(&servers[0]), &[&servers[0]]);
     let mut client = node.client();
     let late = client.tcp_socket("0.0.0.0:0");
     connected(&mut client, late);
-    client.disconnect(late).expect("it is there");
+    client.disconnect(late).expect("the socket is connected");
     let held = [(); 2].map(|()| client.tcp_socket("0.0.0.0:0"));
     for socket in held {
         connected(&mut client, socket);

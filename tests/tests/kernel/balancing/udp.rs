@@ -23,7 +23,7 @@ fn a_connected_socket_that_connects_again_counts_once() {
     let (known, mut client) = (KernelState::of(&node), node.client());
     let socket = client.udp_socket("0.0.0.0:0");
     for _ in 0..ROUNDS {
-        client.connect(socket, VIP).expect("it is there");
+        client.connect(socket, VIP).expect("the connect succeeds");
         assert_eq!(known.live(), (1, 0));
     }
     client.close(socket);
@@ -38,12 +38,12 @@ fn connected_sockets_count_until_they_are_closed() {
     let (known, mut client) = (KernelState::of(&node), node.client());
     let sockets: Vec<SocketId> = (0..500).map(|_| client.udp_socket("0.0.0.0:0")).collect();
     for (open, socket) in (1..).zip(&sockets) {
-        client.connect(*socket, VIP).expect("it is there");
+        client.connect(*socket, VIP).expect("the connect succeeds");
         assert_eq!(known.live(), (open, 0));
     }
     // A datagram is not a connect.
     for socket in &sockets {
-        client.name_of_peer(*socket).expect("it is there");
+        client.name_of_peer(*socket).expect("the server answers");
     }
     for socket in &sockets[..250] {
         client.close(*socket);
@@ -69,18 +69,18 @@ fn datagrams_of_one_socket_count_once_for_each_service() {
     let before = names.map(|(name, _)| known(name));
     let mut client = node.client();
     let sockets: Vec<_> = (0..50).map(|_| client.udp_socket("0.0.0.0:0")).collect();
-    let ask_everybody = |client: &mut mesh_tests::Client| {
+    let ask_all = |client: &mut mesh_tests::Client| {
         for (_, address) in names {
             for socket in &sockets {
                 for _ in 0..3 {
                     client
                         .name_at(*socket, &format!("{address}:80"))
-                        .expect("it is there");
+                        .expect("the server answers");
                 }
             }
         }
     };
-    ask_everybody(&mut client);
+    ask_all(&mut client);
     for known in &before {
         assert_eq!((known.live(), known.connects()), ((50, 0), 50));
     }
@@ -89,7 +89,7 @@ fn datagrams_of_one_socket_count_once_for_each_service() {
         serve(&node, name, address, &[&servers[3 + number]]);
     }
     let after = names.map(|(name, _)| known(name));
-    ask_everybody(&mut client);
+    ask_all(&mut client);
     for (before, after) in before.iter().zip(&after) {
         assert_eq!((before.live(), after.live()), ((0, 0), (50, 0)));
     }
@@ -116,7 +116,7 @@ fn a_flow_whose_endpoint_comes_back_counts_again() {
     node.wait_until_served("shop/cart", &[&server]);
     let (known, mut client) = (KernelState::of(&node), node.client());
     let [first, second] = [(); 2].map(|()| client.udp_socket("0.0.0.0:0"));
-    client.name_at(first, VIP).expect("it is there");
+    client.name_at(first, VIP).expect("the server answers");
     dns("notReady");
     wait::until("no endpoint", SETTLE, || {
         client.name_at(first, VIP).is_err()
@@ -138,23 +138,23 @@ fn a_flow_whose_endpoint_comes_back_counts_again() {
 }
 
 #[test]
-fn a_disconnected_socket_shows_the_endpoint_and_stops_counting() {
+fn a_disconnected_socket_shows_the_endpoint_and_counts_no_more() {
     let node = Node::start();
     let server = node.server("a");
     serve(&node, "cart", "10.96.0.10", &[&server]);
     let (known, mut client) = (KernelState::of(&node), node.client());
     let socket = client.udp_socket("0.0.0.0:0");
-    client.connect(socket, VIP).expect("it is there");
-    client.send(socket).expect("it is there");
+    client.connect(socket, VIP).expect("the connect succeeds");
+    client.send(socket).expect("the socket is connected");
     assert_eq!(
-        client.receive(socket).expect("it is there").from,
+        client.receive(socket).expect("the server answers").from,
         Some(VIP.parse().expect("an address"))
     );
     assert_eq!(known.live(), (1, 0));
-    client.disconnect(socket).expect("it is there");
+    client.disconnect(socket).expect("the socket is connected");
     let heard = client
         .ask_at(socket, &server.address().to_string())
-        .expect("it is there");
+        .expect("the server answers");
     assert_eq!(
         heard.from,
         Some(server.address()),
@@ -179,16 +179,16 @@ fn a_socket_whose_next_connect_is_refused_keeps_its_endpoint() {
     });
     let (known, mut client) = (KernelState::of(&node), node.client());
     let socket = client.udp_socket("0.0.0.0:0");
-    client.connect(socket, VIP).expect("it is there");
+    client.connect(socket, VIP).expect("the connect succeeds");
     assert_eq!(
         client.connect(socket, "10.96.0.11:80"),
         Err("ECONNREFUSED".into())
     );
     assert_eq!(client.peer(socket), Ok(VIP.parse().expect("an address")));
     assert_eq!(known.live(), (1, 0));
-    client.send(socket).expect("the endpoint is there");
+    client.send(socket).expect("the endpoint answers");
     assert_eq!(
-        client.receive(socket).expect("the endpoint is there").from,
+        client.receive(socket).expect("the endpoint answers").from,
         Some(VIP.parse().expect("an address"))
     );
     serve(&node, "cart", "10.96.0.10", &[&b]);

@@ -1,5 +1,5 @@
-//! Session affinity: behaviour 8. With eight endpoints and several clients, a test passes by chance
-//! in less than one of a million runs.
+//! Session affinity: behaviour 8. Eight endpoints and several clients: without affinity, a test would
+//! pass by chance in less than one of a million runs.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -17,14 +17,14 @@ use super::settled;
 const TO: &str = "10.96.0.10:80";
 const NAMES: [&str; 8] = ["a", "b", "c", "d", "e", "f", "g", "h"];
 
-/// Tolerance of the end of a window.
+/// Tolerance for the end of the timeout.
 const TOLERANCE: Duration = Duration::from_secs(1);
 
 /// A node, eight servers that all its pods reach, and a client in each of eight pods.
 struct Shop {
     clients: Vec<Client>,
     servers: [Server; 8],
-    // After those that are in them.
+    // Dropped after the clients in them.
     pods: Vec<Pod>,
     node: Node,
 }
@@ -109,7 +109,7 @@ fn b08_unconnected_sockets_of_a_client_keep_to_one_endpoint() {
 }
 
 #[test]
-fn b08_a_client_is_free_again_when_its_window_is_over_and_no_sooner() {
+fn b08_a_binding_ends_when_its_timeout_is_over_and_no_sooner() {
     const WINDOW: Duration = Duration::from_secs(3);
     let mut shop = shop();
     shop.serve(cart().sticky(3));
@@ -121,11 +121,11 @@ fn b08_a_client_is_free_again_when_its_window_is_over_and_no_sooner() {
 }
 
 #[test]
-fn b08_every_use_restarts_the_window() {
+fn b08_every_use_restarts_the_timeout() {
     let mut shop = shop();
     shop.serve(cart().sticky(3));
     let chosen = shop.once();
-    // For three windows, with a use at least every two seconds.
+    // For three timeouts, with a use at least every two seconds.
     for _ in 0..6 {
         wait::pass(Duration::from_millis(1_500));
         assert_eq!(shop.once(), chosen);
@@ -151,7 +151,7 @@ fn b08_affinity_is_switched_on_and_off() {
 }
 
 #[test]
-fn b08_clients_of_a_removed_endpoint_move_to_exactly_one_other() {
+fn b08_each_client_of_a_removed_endpoint_moves_to_exactly_one_other() {
     let mut shop = shop();
     shop.serve(cart().sticky(600));
     let chosen = shop.once();
@@ -175,7 +175,7 @@ fn b08_clients_of_a_removed_endpoint_move_to_exactly_one_other() {
         );
         after.push(now);
     }
-    // No client fails, and none returns when the endpoint comes back.
+    // No connect fails, and no client returns when the endpoint comes back.
     shop.serve(cart().sticky(600));
     assert_eq!(shop.once(), after);
 }
@@ -236,7 +236,7 @@ fn b08_a_kubernetes_service_asks_for_affinity_and_may_choose_the_client_identity
     expect_cgroups_to_be_clients(&node);
 }
 
-/// Clients in one network namespace and cgroups of their own.
+/// Clients in one network namespace, each in its own cgroup.
 fn in_cgroups(node: &Node) -> Vec<Client> {
     let child = || Place {
         cgroup: Arc::new(node.place().cgroup.child()),

@@ -1,4 +1,5 @@
-//! IPv4, IPv6 and the mixture; and what `getpeername` and `recvfrom` show: behaviour 12.
+//! IPv4, IPv6 and IPv4-mapped addresses, and the addresses that `getpeername` and `recvfrom` show:
+//! behaviour 12.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -30,7 +31,7 @@ fn address(literal: &str) -> SocketAddr {
 }
 
 #[test]
-fn b12_each_family_is_served_by_its_own_and_getpeername_shows_the_service() {
+fn b12_each_family_has_its_own_endpoints_and_getpeername_shows_the_service() {
     let (node, _four, _six) = dual_stack();
     let mut client = node.client();
     for (ip, server) in [
@@ -140,7 +141,7 @@ fn b12_recvfrom_shows_the_service_address_in_the_family_of_the_socket() {
 }
 
 #[test]
-fn b12_a_socket_that_talks_to_the_endpoint_itself_hears_the_endpoint() {
+fn b12_a_socket_that_sends_to_the_endpoint_itself_sees_the_endpoint() {
     let (node, four, _six) = dual_stack();
     let mut client = node.client();
     let socket = client.udp_socket("0.0.0.0:0");

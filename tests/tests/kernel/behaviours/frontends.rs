@@ -1,4 +1,4 @@
-//! Front ends besides the cluster address: behaviour 9.
+//! Frontends besides the cluster address: behaviour 9.
 
 use mesh_tests::{
     Client, Node, Object, Pod, Server,
@@ -11,17 +11,16 @@ use super::{REFUSED, UNREACHABLE, expect_tcp, expect_tcp_error, expect_udp};
 
 const NODE_PORT: u16 = 30_080;
 
-/// A node with two pods, of which the second serves; the agent starts when they are there. Taken
-/// apart in the order node, pods, server, clients, for what is named last goes first.
+/// A node with two pods, and a server in the second. Its agent started after the pods.
 struct Site {
+    // Dropped in this order: what runs in a pod ends before the pod is removed.
     clients: Vec<Client>,
     server: Server,
-    // After those that are in them.
     pods: [Pod; 2],
     node: Node,
 }
 
-fn site() -> Site {
+fn start_site() -> Site {
     let mut node = Node::setup()
         .flags("--external-cidr 192.0.2.0/24,203.0.113.0/24")
         .prepare();
@@ -59,7 +58,7 @@ fn with_node_ports(addresses: &[&str]) -> Object {
         .node_port("dns", 53, "UDP", NODE_PORT)
 }
 
-/// Expects a front end to answer all clients over both protocols, and to be their peer address.
+/// Expects a frontend to answer all clients over both protocols. It is the peer address that they see.
 fn expect_front(clients: &mut [Client], tcp: &str, udp: &str, server: &str) {
     for client in clients {
         expect_tcp(client, tcp, server);
@@ -70,19 +69,14 @@ fn expect_front(clients: &mut [Client], tcp: &str, udp: &str, server: &str) {
 }
 
 #[test]
-fn b09_a_node_port_answers_on_loopback_and_node_addresses_for_node_and_pods() {
-    let Site {
-        node,
-        pods,
-        server,
-        mut clients,
-    } = site();
-    node.write(
+fn b09_a_node_port_answers_node_and_pods_on_loopback_and_node_addresses() {
+    let mut site = start_site();
+    site.node.write(
         "cart.json",
-        list([&with_node_ports(&["10.96.0.10"]), &ends(&server)]),
+        list([&with_node_ports(&["10.96.0.10"]), &ends(&site.server)]),
     );
-    expect_front(&mut clients, "10.96.0.10:80", "10.96.0.10:53", "a");
-    let own = pods.each_ref().map(|pod| pod.node_ip().to_string());
+    expect_front(&mut site.clients, "10.96.0.10:80", "10.96.0.10:53", "a");
+    let own = site.pods.each_ref().map(|pod| pod.node_ip().to_string());
     for ip in [
         "127.0.0.1",
         own[0].as_str(),
@@ -90,44 +84,35 @@ fn b09_a_node_port_answers_on_loopback_and_node_addresses_for_node_and_pods() {
         "[::ffff:127.0.0.1]",
     ] {
         let front = format!("{ip}:{NODE_PORT}");
-        expect_front(&mut clients, &front, &front, "a");
+        expect_front(&mut site.clients, &front, &front, "a");
     }
 }
 
 #[test]
 fn b09_a_node_port_answers_on_ipv6_too() {
-    let Site {
-        node,
-        pods,
-        server,
-        mut clients,
-    } = site();
-    let six = pods[1].server6("six");
+    let mut site = start_site();
+    let six = site.pods[1].server6("six");
     let dual =
         with_node_ports(&["10.96.0.10", "fd00:96::10"]).spec("ipFamilies", json!(["IPv4", "IPv6"]));
-    node.write("cart.json", list([&dual, &ends(&server), &ends(&six)]));
-    for ip in ["::1".to_owned(), pods[0].node_ip6().to_string()] {
+    site.node
+        .write("cart.json", list([&dual, &ends(&site.server), &ends(&six)]));
+    for ip in ["::1".to_owned(), site.pods[0].node_ip6().to_string()] {
         let front = format!("[{ip}]:{NODE_PORT}");
-        expect_front(&mut clients, &front, &front, "six");
+        expect_front(&mut site.clients, &front, &front, "six");
     }
 }
 
 #[test]
 fn b09_an_unconnected_socket_reaches_a_node_port() {
-    let Site {
-        node,
-        pods,
-        server,
-        mut clients,
-    } = site();
-    node.write(
+    let mut site = start_site();
+    site.node.write(
         "cart.json",
-        list([&with_node_ports(&["10.96.0.10"]), &ends(&server)]),
+        list([&with_node_ports(&["10.96.0.10"]), &ends(&site.server)]),
     );
-    expect_udp(&mut clients[0], "10.96.0.10:53", "a");
-    for client in &mut clients {
+    expect_udp(&mut site.clients[0], "10.96.0.10:53", "a");
+    for client in &mut site.clients {
         let socket = client.udp_socket("0.0.0.0:0");
-        for ip in ["127.0.0.1".to_owned(), pods[0].node_ip().to_string()] {
+        for ip in ["127.0.0.1".to_owned(), site.pods[0].node_ip().to_string()] {
             let front = format!("{ip}:{NODE_PORT}");
             let heard = client.ask_at(socket, &front).unwrap();
             assert_eq!(
@@ -139,46 +124,38 @@ fn b09_an_unconnected_socket_reaches_a_node_port() {
 }
 
 #[test]
-fn b09_a_node_port_is_not_that_of_other_addresses() {
-    let Site {
-        node,
-        pods,
-        server,
-        mut clients,
-    } = site();
-    node.write(
+fn b09_a_node_port_does_not_answer_at_other_addresses() {
+    let mut site = start_site();
+    site.node.write(
         "cart.json",
-        list([&with_node_ports(&["10.96.0.10"]), &ends(&server)]),
+        list([&with_node_ports(&["10.96.0.10"]), &ends(&site.server)]),
     );
-    expect_tcp(&mut clients[0], &format!("127.0.0.1:{NODE_PORT}"), "a");
+    expect_tcp(&mut site.clients[0], &format!("127.0.0.1:{NODE_PORT}"), "a");
     // A pod is not the node.
     assert_eq!(
-        clients[0]
-            .tcp(&format!("{}:{NODE_PORT}", pods[1].ip()))
+        site.clients[0]
+            .tcp(&format!("{}:{NODE_PORT}", site.pods[1].ip()))
             .once()
             .errors,
         counts([(REFUSED, 1)])
     );
     assert_eq!(
-        clients[0]
+        site.clients[0]
             .tcp(&format!("192.0.2.1:{NODE_PORT}"))
             .once()
             .errors,
         counts([(UNREACHABLE, 1)])
     );
     // A cluster address is not the node either.
-    let cluster_address = clients[0].tcp(&format!("10.96.0.10:{NODE_PORT}")).once();
+    let cluster_address = site.clients[0]
+        .tcp(&format!("10.96.0.10:{NODE_PORT}"))
+        .once();
     assert_eq!(cluster_address.errors, counts([(UNREACHABLE, 1)]));
 }
 
 #[test]
 fn b09_external_and_load_balancer_addresses_answer_on_the_ports_of_the_service_only() {
-    let Site {
-        node,
-        pods: _pods,
-        server,
-        mut clients,
-    } = site();
+    let mut site = start_site();
     let cart = plain()
         .spec("type", "LoadBalancer".into())
         .spec("externalIPs", json!(["192.0.2.10"]));
@@ -186,87 +163,81 @@ fn b09_external_and_load_balancer_addresses_answer_on_the_ports_of_the_service_o
         &["status", "loadBalancer"],
         json!({"ingress": [{"ip": "203.0.113.10"}]}),
     );
-    node.write("cart.json", list([&cart, &ends(&server)]));
+    site.node
+        .write("cart.json", list([&cart, &ends(&site.server)]));
     for ip in ["10.96.0.10", "192.0.2.10", "203.0.113.10"] {
-        expect_front(&mut clients, &format!("{ip}:80"), &format!("{ip}:53"), "a");
+        expect_front(
+            &mut site.clients,
+            &format!("{ip}:80"),
+            &format!("{ip}:53"),
+            "a",
+        );
         assert_eq!(
-            clients[0].tcp(&format!("{ip}:81")).once().errors,
+            site.clients[0].tcp(&format!("{ip}:81")).once().errors,
             counts([(UNREACHABLE, 1)])
         );
     }
     for neighbour in ["192.0.2.11:80", "203.0.113.11:80"] {
         assert_eq!(
-            clients[0].tcp(neighbour).once().errors,
+            site.clients[0].tcp(neighbour).once().errors,
             counts([(UNREACHABLE, 1)])
         );
     }
 }
 
 #[test]
-fn b09_a_load_balancer_that_wants_the_traffic_itself_gets_it() {
-    let Site {
-        node,
-        pods: _pods,
-        server,
-        mut clients,
-    } = site();
+fn b09_traffic_to_a_load_balancer_in_proxy_mode_is_untouched() {
+    let mut site = start_site();
     let cart = plain().spec("type", "LoadBalancer".into());
     let ingress = json!({"ingress": [{"ip": "203.0.113.10", "ipMode": "Proxy"}]});
-    node.write(
+    site.node.write(
         "cart.json",
         list([
             &cart.set(&["status", "loadBalancer"], ingress),
-            &ends(&server),
+            &ends(&site.server),
         ]),
     );
-    expect_tcp(&mut clients[0], "10.96.0.10:80", "a");
+    expect_tcp(&mut site.clients[0], "10.96.0.10:80", "a");
     assert_eq!(
-        clients[0].tcp("203.0.113.10:80").once().errors,
+        site.clients[0].tcp("203.0.113.10:80").once().errors,
         counts([(UNREACHABLE, 1)])
     );
 }
 
 #[test]
-fn b09_a_front_end_without_endpoints_refuses() {
-    let Site {
-        node,
-        pods: _pods,
-        server: _server,
-        mut clients,
-    } = site();
+fn b09_a_frontend_without_endpoints_refuses() {
+    let mut site = start_site();
     let cart = with_node_ports(&["10.96.0.10"]).spec("externalIPs", json!(["192.0.2.10"]));
-    node.write("cart.json", list([&cart]));
+    site.node.write("cart.json", list([&cart]));
     for front in ["192.0.2.10:80".to_owned(), format!("127.0.0.1:{NODE_PORT}")] {
-        expect_tcp_error(&mut clients[0], &front, REFUSED);
+        expect_tcp_error(&mut site.clients[0], &front, REFUSED);
     }
 }
 
 #[test]
-fn b09_a_change_of_type_refuses_the_old_front_end() {
-    let Site {
-        node,
-        pods: _pods,
-        server,
-        mut clients,
-    } = site();
+fn b09_a_change_of_type_refuses_the_old_frontend() {
+    let mut site = start_site();
     let front = format!("127.0.0.1:{NODE_PORT}");
     for _ in 0..3 {
-        node.write(
+        site.node.write(
             "cart.json",
-            list([&with_node_ports(&["10.96.0.10"]), &ends(&server)]),
+            list([&with_node_ports(&["10.96.0.10"]), &ends(&site.server)]),
         );
-        expect_tcp(&mut clients[0], &front, "a");
-        node.write("cart.json", list([&plain(), &ends(&server)]));
-        expect_tcp_error(&mut clients[0], &front, REFUSED);
-        expect_tcp(&mut clients[0], "10.96.0.10:80", "a");
+        expect_tcp(&mut site.clients[0], &front, "a");
+        site.node
+            .write("cart.json", list([&plain(), &ends(&site.server)]));
+        expect_tcp_error(&mut site.clients[0], &front, REFUSED);
+        expect_tcp(&mut site.clients[0], "10.96.0.10:80", "a");
     }
     let outside = plain().spec("type", "LoadBalancer".into());
     let outside = outside.set(
         &["status", "loadBalancer"],
         json!({"ingress": [{"ip": "203.0.113.10"}]}),
     );
-    node.write("cart.json", list([&outside, &ends(&server)]));
-    expect_tcp(&mut clients[0], "203.0.113.10:80", "a");
-    node.write("cart.json", list([&plain(), &ends(&server)]));
-    expect_tcp_error(&mut clients[0], "203.0.113.10:80", UNREACHABLE);
+    site.node
+        .write("cart.json", list([&outside, &ends(&site.server)]));
+    expect_tcp(&mut site.clients[0], "203.0.113.10:80", "a");
+    site.node
+        .write("cart.json", list([&plain(), &ends(&site.server)]));
+    expect_tcp_error(&mut site.clients[0], "203.0.113.10:80", UNREACHABLE);
 }

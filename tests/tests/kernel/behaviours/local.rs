@@ -27,9 +27,11 @@ fn b03_a_local_service_never_leaks_to_another_node() {
     let mut client = node.client();
 
     node.write("cart.json", list([&cart, &of_near, &of_far]));
-    settled("only the near one", &counts([("near", 100)]), || {
-        client.tcp("10.96.0.10:80").times(100).answers
-    });
+    settled(
+        "connects to reach only the near endpoint",
+        &counts([("near", 100)]),
+        || client.tcp("10.96.0.10:80").times(100).answers,
+    );
     assert_eq!(
         client.tcp("10.96.0.10:80").times(1_000).answers,
         counts([("near", 1_000)])
@@ -49,7 +51,7 @@ fn b03_a_local_service_never_leaks_to_another_node() {
 }
 
 #[test]
-fn b03_a_native_service_can_be_local_too() {
+fn b03_a_native_service_can_be_local() {
     let node = node_called_here();
     let [near, far] = ["near", "far"].map(|name| node.server(name));
     let cart = service("shop/cart")

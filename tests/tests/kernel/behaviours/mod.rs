@@ -1,5 +1,5 @@
-//! Behaviours that Kubernetes' own tests expect of a Service, and that other implementations get
-//! wrong. The number in a test name is that of the behaviour; each of the fourteen has at least one
+//! Behaviours of a Service that the tests of Kubernetes expect, and that some implementations get
+//! wrong. The number in a test name is that of the behaviour. Each of the fourteen has at least one
 //! test.
 
 mod affinity;

@@ -34,19 +34,19 @@ fn b05_the_same_port_over_tcp_and_udp_is_two_services() {
     expect_tcp(&mut client, "10.96.0.10:53", "tcp");
     expect_udp(&mut client, "10.96.0.10:53", "udp");
 
-    // One goes, the other stays.
+    // One port is removed, the other stays.
     node.write(
         "cart.json",
         list([&cart.port("over-tcp", 53, "TCP"), &of_tcp, &of_udp]),
     );
-    settled("UDP to be left alone", &counts([(UNREACHABLE, 1)]), || {
+    settled("UDP to be untouched", &counts([(UNREACHABLE, 1)]), || {
         client.udp("10.96.0.10:53").once().errors
     });
     expect_tcp(&mut client, "10.96.0.10:53", "tcp");
 }
 
 #[test]
-fn b05_several_ports_lead_to_their_own_and_edits_apply() {
+fn b05_several_ports_lead_to_their_own_target_ports_also_after_edits() {
     let node = Node::start();
     let [web, admin] = ["web", "admin"].map(|name| node.server(name));
     let cart = cluster_ip("shop/cart", &["10.96.0.10"]);
@@ -58,12 +58,12 @@ fn b05_several_ports_lead_to_their_own_and_edits_apply() {
     expect_tcp(&mut client, "10.96.0.10:80", "web");
     expect_tcp(&mut client, "10.96.0.10:81", "admin");
 
-    // The numbers change places.
+    // The two numbers are swapped.
     write(&cart.clone().port("web", 81, "TCP").port("admin", 80, "TCP"));
     expect_tcp(&mut client, "10.96.0.10:80", "admin");
     expect_tcp(&mut client, "10.96.0.10:81", "web");
 
-    // One number changes, the old one belongs to no service.
+    // One number changes, and the old number belongs to no service.
     write(&cart.port("web", 8080, "TCP").port("admin", 80, "TCP"));
     expect_tcp(&mut client, "10.96.0.10:8080", "web");
     expect_tcp(&mut client, "10.96.0.10:80", "admin");
@@ -74,9 +74,9 @@ fn b05_several_ports_lead_to_their_own_and_edits_apply() {
 }
 
 #[test]
-fn b05_a_named_target_port_may_differ_for_every_endpoint() {
+fn b05_a_named_target_port_may_have_another_number_for_every_endpoint() {
     let node = Node::start();
-    // Each server has a port of its own.
+    // Each server has its own port.
     let servers = ["a", "b", "c"].map(|name| node.server(name));
     let cart = cluster_ip("shop/cart", &["10.96.0.10"]).port("web", 80, "TCP");
     let slices = servers.each_ref().map(|server| ends(server, "web", "TCP"));

@@ -5,7 +5,7 @@ use mesh_tests::{Manifest, Node, client::protocol::counts, service};
 use super::{REFUSED, UNREACHABLE, expect_tcp, expect_tcp_error, expect_udp};
 
 #[test]
-fn b14_a_service_made_again_is_right_at_once_under_the_same_or_another_address() {
+fn b14_a_recreated_service_serves_at_once_under_the_same_or_another_address() {
     let node = Node::start();
     let [a, b] = ["a", "b"].map(|name| node.server(name));
     let cart = |address: &str| service("shop/cart").address(address).tcp(80).udp(53);
@@ -13,8 +13,7 @@ fn b14_a_service_made_again_is_right_at_once_under_the_same_or_another_address()
     node.write("cart.yaml", cart("10.96.0.10").endpoint(&a));
     expect_tcp(&mut client, "10.96.0.10:80", "a");
     for round in 0..5 {
-        // Another service keeps the directory from being empty, because an empty directory deletes
-        // nothing.
+        // Another service keeps the directory from being empty: an empty directory removes nothing.
         node.write(
             "other.yaml",
             service("shop/other").address("10.96.0.99").tcp(80),
@@ -62,7 +61,7 @@ fn b14_a_service_scales_from_nothing_to_many_and_back() {
 }
 
 #[test]
-fn b14_three_services_go_up_and_down_without_cross_talk() {
+fn b14_three_services_scale_up_and_down_without_affecting_each_other() {
     let node = Node::start();
     let names = ["one", "two", "three"];
     let servers = names.map(|name| node.server(name));

@@ -15,7 +15,7 @@ use serde_json::json;
 use super::settled;
 
 const AT_ONCE: Duration = Duration::from_millis(5);
-/// The scheduler may delay any connect, but not in every round.
+/// Number of rounds. The scheduler may delay a connect, but not one in every round.
 const ROUNDS: u64 = 3;
 
 #[test]
@@ -76,7 +76,7 @@ fn counted(refused: u64) -> ServiceCounters {
 }
 
 #[test]
-fn b01_the_last_endpoint_gone_refuses_and_the_first_one_back_serves() {
+fn b01_a_service_without_its_last_endpoint_refuses_and_serves_when_one_returns() {
     let node = Node::start();
     let a = node.server("a");
     let cart = service("shop/cart").address("10.96.0.10").tcp(80);
@@ -125,7 +125,7 @@ fn b01_unconnected_sends_to_a_service_without_endpoints_are_refused_at_once() {
                 "{to}"
             );
         }
-        // On average, because each request goes to the client process and back.
+        // On average, because each request also goes to the client process and back.
         assert!(
             start.elapsed() < AT_ONCE * 1_000,
             "{to}: {:?}",

@@ -15,7 +15,7 @@ use super::Counts;
 const STREAMS: u32 = 1_000;
 const BEATS: usize = 10;
 
-/// Longest time from the edit to the end of the last stream.
+/// Longest time from the edit until the last stream is closed.
 const CLOSED: Duration = Duration::from_secs(2);
 
 fn cart() -> Manifest {
@@ -174,7 +174,7 @@ fn b13_a_terminating_endpoint_keeps_its_streams_until_it_is_removed() {
 }
 
 #[test]
-fn b13_a_drain_with_a_deadline_closes_what_is_left_then_and_not_before() {
+fn b13_a_drain_with_a_deadline_closes_streams_at_the_deadline_and_not_before() {
     let (node, [a, b]) = two_echo_servers();
     let cart = cart().with("drainSeconds: 4");
     node.write("cart.yaml", cart.clone().endpoint(&a).endpoint(&b));

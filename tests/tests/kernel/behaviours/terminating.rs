@@ -47,7 +47,7 @@ fn b04_terminating_endpoints_serve_only_while_none_is_ready() {
 }
 
 #[test]
-fn b04_open_connections_to_a_terminating_endpoint_live_on() {
+fn b04_open_connections_to_a_terminating_endpoint_stay_open() {
     let node = Node::start();
     let [a, b] = ["a", "b"].map(|name| node.echo_server(name));
     let cart = cluster_ip("shop/cart", &["10.96.0.10"]).port("http", 80, "TCP");

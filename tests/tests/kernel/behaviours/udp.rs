@@ -14,7 +14,7 @@ use mesh_tests::{
 /// Interval at which a client sends, whether it gets answers or not.
 const EVERY: Duration = Duration::from_millis(100);
 
-/// Longest time from the edit to the first answer of a live endpoint.
+/// Longest time from the edit to the first answer of another endpoint.
 const MOVED: Duration = Duration::from_secs(2);
 
 const DNS: &str = "10.96.0.10:53";
@@ -83,7 +83,7 @@ fn b06_unconnected_udp_socket_moves_within_two_seconds() {
 }
 
 #[test]
-fn b06_unconnected_udp_socket_moves_at_once_though_the_removed_endpoint_still_answers() {
+fn b06_unconnected_udp_socket_moves_at_once_although_the_removed_endpoint_still_answers() {
     let (node, _a, b) = served_by_the_first();
     let mut client = node.client();
     let sockets = [
@@ -139,13 +139,13 @@ fn b06_connected_udp_socket_moves_within_two_seconds() {
     wait::until("b to answer", MOVED, || match ask(&mut client) {
         Ok(names) => names == ["b"],
         Err(errno) => {
-            // Resolvers and log shippers connect again, from the same port, when a send fails.
+            // Like resolvers and log shippers: when a send fails, connect again from the same port.
             told.push(errno);
             client.connect(socket, DNS).unwrap();
             false
         }
     });
-    // A receive gets the reason; a send only that the socket is no longer connected.
+    // A receive returns the reason; a send returns only that the socket is not connected.
     assert!(told.iter().any(|errno| errno == "ECONNABORTED"), "{told:?}");
     assert!(
         told.iter()
@@ -220,7 +220,7 @@ fn b06_exactly_the_udp_sockets_of_the_removed_endpoint_are_closed_wherever_they_
                 to_b.push((socket, to));
             }
         }
-        // One of the sockets of `a` reconnects elsewhere before the removal.
+        // One of the sockets of `a` connects to another address before the removal.
         let (moved, _) = to_a.pop().expect("half of forty");
         let moved_to = if client.local(moved).unwrap().is_ipv4() {
             other.address().to_string()

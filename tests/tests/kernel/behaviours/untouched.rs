@@ -9,7 +9,8 @@ use serde_json::json;
 
 use super::{UNREACHABLE, expect_tcp, expect_tcp_error};
 
-/// Writes it beside a service that is served, which the test can wait for.
+/// Expects a service with this change to be untouched. Another service in the same file is served, so
+/// that the test can wait for it.
 fn expect_untouched(change: impl FnOnce(Object) -> Object) {
     let node = Node::start();
     let [a, b] = ["a", "b"].map(|name| node.server(name));

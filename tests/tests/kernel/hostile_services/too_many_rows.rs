@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::*;
 
-/// A native service with this number of endpoints without a server, and one with a server.
+/// A native service with one endpoint that has a server, and this number without.
 fn large(name: &str, address: &str, endpoints: u32, server: &Server) -> String {
     let (namespace, name) = name.split_once('/').expect("a namespace and a name");
     let mut text = format!(
@@ -54,9 +54,11 @@ fn a_service_with_too_many_endpoints_excludes_no_other() {
         );
         wait::until(&name, PATIENCE, || node.find_service(&name).is_some());
     }
-    wait::until("the one that does not fit", PATIENCE, || {
-        wrong(&node.status()).len() == 2
-    });
+    wait::until(
+        "the service that does not fit to be reported",
+        PATIENCE,
+        || wrong(&node.status()).len() == 2,
+    );
     assert_eq!(
         wrong(&node.status()),
         [
@@ -104,6 +106,8 @@ fn a_service_with_too_many_endpoints_excludes_no_other() {
     }
     // The last one fits when another one is removed.
     node.remove("large2.yaml");
-    wait::until("room", PATIENCE, || wrong(&node.status()).len() == 1);
+    wait::until("the last service to fit", PATIENCE, || {
+        wrong(&node.status()).len() == 1
+    });
     assert_eq!(wrong(&node.status()), [pair("service rude/large", "part")]);
 }

@@ -1,8 +1,8 @@
-//! Two agents that run at the same time, where that is allowed or they do not share a cgroup.
+//! Two agents that run at the same time: the second is allowed to, or has another cgroup.
 
 use super::*;
 
-/// An agent beside the node's own; it ends and is uninstalled with the test.
+/// A second agent of the node; it is stopped and uninstalled with the test.
 struct Second<'a> {
     node: &'a Node,
     directories: Directories,
@@ -42,7 +42,7 @@ impl<'a> Second<'a> {
 
 impl Drop for Second<'_> {
     fn drop(&mut self) {
-        // It may have ended already.
+        // The agent may have ended already.
         _ = self.process.kill();
         _ = self.process.wait();
         // The state may be the other agent's, which still runs.
@@ -55,7 +55,7 @@ impl Drop for Second<'_> {
 }
 
 #[test]
-fn a_second_agent_starts_when_it_is_told_that_it_may() {
+fn a_second_agent_starts_with_allow_second_agent() {
     let (node, _a) = serving();
     let b = node.server("b");
     let second = Directories {
@@ -95,10 +95,10 @@ fn of_two_agents_that_start_at_the_same_time_one_stays() {
         both.iter()
             .for_each(|it| fs::write(it.services.join("cart.yaml"), cart.to_string()).unwrap());
         let mut agents = both.map(|directories| Second::start(&node, directories, &[]));
-        wait::until("one to leave", PATIENCE, || {
+        wait::until("one agent to exit", PATIENCE, || {
             agents.iter_mut().any(Second::has_left)
         });
-        wait::until("the other to serve", PATIENCE, || {
+        wait::until("the other agent to serve", PATIENCE, || {
             agents.iter().any(|agent| agent.serves("shop/cart"))
         });
         wait::pass(SETTLE);
@@ -113,13 +113,13 @@ fn of_two_agents_that_start_at_the_same_time_one_stays() {
             node.client().tcp("10.96.0.10:80").times(10).answers,
             counts([("a", 10)])
         );
-        // Ten programs of one agent, and none that the other left.
+        // Ten programs of one agent, and none of the other.
         assert_eq!(bpftool::attached_ids(&node.directories().cgroup).len(), 10);
     }
 }
 
-/// Programs of the child cgroup run first; connects that they leave alone reach the programs of the
-/// parent.
+/// Programs of the child cgroup run first. Connects that they leave alone reach the programs of the
+/// parent cgroup.
 #[test]
 fn an_agent_of_a_cgroup_and_one_of_its_child_both_serve() {
     let (node, a) = serving();
@@ -175,7 +175,7 @@ fn an_agent_of_a_cgroup_and_one_of_its_child_both_serve() {
 }
 
 #[test]
-fn agents_of_different_pin_directories_do_not_meet() {
+fn agents_of_different_pin_directories_and_cgroups_do_not_conflict() {
     let nodes = [Node::start(), Node::start()];
     for (node, name) in nodes.iter().zip(["a", "b"]) {
         let server = node.server(name);

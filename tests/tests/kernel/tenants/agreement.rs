@@ -28,7 +28,7 @@ fn shop(outlier: &str) -> (Node, [Server; 3], KernelState) {
     (node, servers, known)
 }
 
-/// Connects until this client has ejected the dead endpoint, after as many failures as the streak.
+/// Connects until this client has ejected the dead endpoint: after `consecutiveFailures` failures.
 fn expect_streak(client: &mut Client, failures: u64) {
     assert_eq!(
         client.tcp(VIP).times(200).errors,
@@ -47,18 +47,18 @@ fn expect_agreement(end: impl Fn(&mut Node)) {
     assert_eq!(
         (known.agreed(), known.counter(Counter::Ejections)),
         (0, 1),
-        "one client decides for itself"
+        "one client ejects only for itself"
     );
     expect_streak(&mut second, 3);
     assert_eq!(
         (known.agreed(), known.counter(Counter::Ejections)),
         (1, 3),
-        "each for itself, and both for all"
+        "each client ejects it for itself, and both together for all"
     );
     assert_eq!(
         third.tcp(VIP).times(500).errors,
         counts([]),
-        "the third client is spared"
+        "the third client never meets the dead endpoint"
     );
     assert_eq!(known.counter(Counter::Failures), 6);
 }
@@ -73,7 +73,7 @@ fn clients_agree_without_an_agent() {
     expect_agreement(Node::kill_agent);
 }
 
-/// Each client makes its own trials, with doubling pauses, independently of other clients.
+/// Each client has its own trials, with pauses that double, independently of other clients.
 #[test]
 fn success_in_a_namespace_of_its_own_revives_no_endpoint_for_others() {
     let (node, servers, known) = shop("baseEjection: 200ms, maxEjection: 10s");
@@ -103,7 +103,7 @@ fn success_in_a_namespace_of_its_own_revives_no_endpoint_for_others() {
     assert_eq!(reports[0].errors, counts([]));
     assert!(
         failed <= 9,
-        "{failed} failures: a streak, and one after each pause"
+        "{failed} failures: the streak, then one after each pause"
     );
     assert_eq!(known.counter(Counter::RefusedNoBackend), 0);
 }
@@ -137,7 +137,7 @@ fn a_passing_health_check_lifts_an_ejection() {
     assert_eq!(
         (report.errors, report.answers.len()),
         (counts([]), 4 - agreed),
-        "what is ejected is spared"
+        "ejected endpoints get no connects"
     );
     node.write("cart.yaml", cart.with("health: {tcp: {}, interval: 300ms}"));
     wait::until_equal("agreements", PATIENCE, &0, || known.agreed());

@@ -25,7 +25,7 @@ fn process(attacker: &Place, other: &Place) -> Client {
     })
 }
 
-/// Each of them alone is a test of `attack_variants` or `attacks`.
+/// Tests of `attacks` and `attack_variants` run each attack alone.
 #[test]
 fn all_attacks_of_one_client_at_once_affect_no_other() {
     let (node, home, servers, known) = shop();
@@ -62,8 +62,8 @@ fn all_attacks_of_one_client_at_once_affect_no_other() {
     assert!(known.counter(Counter::Failures) > 12);
 }
 
-/// Every endpoint refuses in their namespaces. They agree, so their evidence counts for all clients,
-/// but for half of the endpoints at most.
+/// In the namespaces of these clients every endpoint refuses. They agree, so their evidence counts
+/// for all clients, but it ejects half of the endpoints at most.
 #[test]
 fn five_clients_whose_connects_all_fail_eject_half_of_the_endpoints_at_most() {
     let (node, servers, known) = attacks::shop::<4>();
@@ -75,7 +75,7 @@ fn five_clients_whose_connects_all_fail_eject_half_of_the_endpoints_at_most() {
         .iter_mut()
         .map(|client| client.tcp(VIP).again_and_again());
     let attacks: Vec<Loop<'_>> = attacks.collect();
-    // Before a victim connects: where most are ejected, its connects would revive them.
+    // Checked before a victim connects, because its connects would be trials of ejected endpoints.
     wait::until("many failures", PATIENCE, || {
         known.counter(Counter::Failures) > 2_000
     });
@@ -86,6 +86,6 @@ fn five_clients_whose_connects_all_fail_eject_half_of_the_endpoints_at_most() {
         let answered = servers.iter().filter(|it| report.answers_of(it) > 0);
         assert_eq!(report.errors, counts([]));
         assert!(answered.count() >= 2, "{report:?}");
-        assert!(known.agreed() <= 2, "half of four");
+        assert!(known.agreed() <= 2, "at most half of four endpoints");
     });
 }

@@ -91,7 +91,7 @@ fn expect_own_failures(
     known: &KernelState,
 ) {
     let reports = expect_unharmed_by(vec![attacker.attack(attack, VIP)], node, servers);
-    assert_eq!(reports[0].errors, counts([]), "each connect is under way");
+    assert_eq!(reports[0].errors, counts([]), "each connect is in progress");
     assert_eq!(known.agreed(), 0);
     // If every endpoint hangs, none may be ejected.
     assert!(
@@ -116,20 +116,20 @@ fn a_client_that_binds_to_another_device_ejects_no_endpoint_for_others() {
 }
 
 #[test]
-fn a_client_that_signs_its_packets_ejects_none() {
+fn a_client_that_signs_its_packets_ejects_no_endpoint() {
     let (node, _home, servers, known) = shop();
     let attacker = Client::start(&node.place().below("attacker.service"));
     expect_own_failures(attacker, Attack::Signed, &node, &servers, &known);
 }
 
 #[test]
-fn a_client_with_a_short_user_timeout_ejects_none() {
+fn a_client_with_a_short_user_timeout_ejects_no_endpoint() {
     let (node, _home, servers, known) = shop();
     let pod = cut_off(&node);
     expect_own_failures(pod.client(), Attack::UserTimeout, &node, &servers, &known);
 }
 
-/// No answer comes before the socket is closed, disconnected or shut down.
+/// The socket is closed, disconnected or shut down before an answer comes.
 #[test]
 fn connects_that_a_client_ends_early_are_no_failures() {
     let (node, _home, servers, known) = shop();
@@ -154,10 +154,10 @@ fn connects_that_a_client_ends_early_are_no_failures() {
     assert_eq!((known.counter(Counter::Failures), known.ejected()), (0, 0));
 }
 
-/// In the attacker's namespace a listener with a full queue stands for each endpoint: no connect is
-/// answered within a millisecond, or later.
+/// In the attacker's namespace, each endpoint is a listener with a full queue: no connect is ever
+/// answered.
 #[test]
-fn a_client_with_a_short_send_timeout_ejects_none() {
+fn a_client_with_a_short_send_timeout_ejects_no_endpoint() {
     let (node, home, servers, known) = shop();
     let place = node.place().child();
     ip(&place, &format!("address add {}/32 dev lo", home.ip()));
@@ -169,15 +169,19 @@ fn a_client_with_a_short_send_timeout_ejects_none() {
     let [report] = &expect_unharmed_by(vec![attack], &node, &servers)[..] else {
         panic!("one attack")
     };
-    assert_eq!(report.answers.len(), 1, "each timed out: {report:?}");
+    assert_eq!(
+        report.answers.len(),
+        1,
+        "every connect timed out: {report:?}"
+    );
     assert!(attempts(report) > 100, "{report:?}");
     assert_eq!((known.counter(Counter::Failures), known.ejected()), (0, 0));
     assert_eq!(known.live(), (0, 0), "closed sockets hold nothing");
 }
 
-/// The kernel refuses such connects before a request is sent, which counts for the client alone.
+/// The kernel refuses such connects before a SYN is sent, which counts for the client alone.
 #[test]
-fn routes_in_a_clients_namespace_eject_none() {
+fn routes_in_a_clients_namespace_eject_no_endpoint() {
     for (kind, error) in [
         ("unreachable", "EHOSTUNREACH"),
         ("prohibit", "EACCES"),
@@ -196,9 +200,9 @@ fn routes_in_a_clients_namespace_eject_none() {
 }
 
 #[test]
-fn answers_that_a_client_forges_eject_none() {
+fn answers_that_a_client_forges_eject_no_endpoint() {
     let (node, home, servers, known) = shop();
-    // The kernel sends further requests before it believes an ICMP error.
+    // The kernel sends further SYNs before it believes an ICMP error.
     let errors = [("connect ECONNREFUSED", 12), ("connect EHOSTUNREACH", 1)];
     for ((place, _router), (error, least)) in forging(&node, home.ip()).iter().zip(errors) {
         let mut attacker = Client::start(place);
@@ -212,7 +216,7 @@ fn answers_that_a_client_forges_eject_none() {
 
 /// In the attacker's namespace the dead endpoint answers, and those that work refuse.
 #[test]
-fn a_client_that_sees_the_opposite_revives_no_endpoint_and_ejects_none() {
+fn a_client_that_sees_the_opposite_revives_and_ejects_no_endpoint() {
     let node = Node::start();
     let [dead, one, two, three] = ["dead", "1", "2", "3"].map(|name| node.server(name));
     node.write(

@@ -74,12 +74,12 @@ fn expect_unharmed<const N: usize>(
     for report in reports {
         assert!(
             report.errors.values().sum::<u64>() > 3 * N as u64,
-            "it fails: {report:?}"
+            "an attack makes connects fail: {report:?}"
         );
     }
 }
 
-/// Expects the victim to be unharmed by attacks that are under way. Returns their reports.
+/// Expects the victim to be unharmed by running attacks. Returns their reports.
 pub(super) fn expect_unharmed_by<const N: usize>(
     attacks: Vec<Loop<'_>>,
     node: &Node,
@@ -91,7 +91,7 @@ pub(super) fn expect_unharmed_by<const N: usize>(
     })
 }
 
-/// In a network namespace of its own every endpoint refuses.
+/// In the attacker's network namespace every endpoint refuses.
 #[test]
 fn a_client_in_its_own_namespace_ejects_no_endpoint_for_others() {
     let (node, servers, known) = shop::<4>();
@@ -126,7 +126,7 @@ fn cgroups_and_namespaces_of_one_client_count_once() {
     let mut clients: Vec<Client> = places.iter().map(Client::start).collect();
     let attacks = clients.iter_mut().map(|it| it.tcp(VIP).again_and_again());
     let attacks: Vec<Loop<'_>> = attacks.collect();
-    // Before a victim connects: its successes would void the votes.
+    // Checked before a victim connects, because its successes would void the votes.
     wait::until("many ejections", PATIENCE, || {
         known.counter(Counter::Ejections) > 10
     });
@@ -150,7 +150,7 @@ fn a_near_zone_is_not_emptied() {
     expect_unharmed(&node, &[node.place().child()], &[near, also], &known);
 }
 
-/// The program closes the socket while the connect is under way.
+/// The program closes the socket while the connect is in progress.
 #[test]
 fn a_connect_that_its_program_closes_is_no_failure() {
     let node = Node::start();

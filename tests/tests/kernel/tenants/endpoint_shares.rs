@@ -14,9 +14,9 @@ use super::{shares::held, while_attacked};
 
 const TCP: &str = "10.96.0.10:80";
 const UDP: &str = "10.96.0.10:53";
-/// What the attacker tries to hold.
+/// Number of connections that the attacker tries to hold.
 const MANY: u32 = 100;
-/// Each endpoint takes ten connections, and a client a quarter of all.
+/// Each endpoint takes ten connections, and each client a quarter of all connections.
 const LIMITS: &str = "limits: {maxConnectionsPerEndpoint: 10, maxConnectionsPerClientPercent: 25}";
 
 fn cart(limits: &str) -> Manifest {
@@ -57,9 +57,9 @@ fn expect_bounded(node: &Node, attacker: &Place, share: u64) {
     );
     expect_others_served(node);
     assert_eq!(refusals(), (before.0 + refused, before.1));
-    // What its sockets held ends with them.
+    // The connections end with their sockets.
     busy.kill();
-    wait::until("its connections to be over", PATIENCE, || {
+    wait::until("the attacker's connections to end", PATIENCE, || {
         held(node, attacker).iter().all(|it| *it == 0)
     });
 }
@@ -101,7 +101,7 @@ fn the_share_of_a_client_follows_the_usable_endpoints() {
 }
 
 #[test]
-fn the_lower_of_both_limits_counts() {
+fn the_lower_of_both_limits_applies() {
     let limits = "limits: {maxConnections: 12, maxConnectionsPerEndpoint: 10, \
                   maxConnectionsPerClientPercent: 25}";
     let (node, _servers, attacker) = node(limits);
@@ -109,7 +109,7 @@ fn the_lower_of_both_limits_counts() {
 }
 
 #[test]
-fn udp_sockets_of_a_client_have_its_share_of_the_endpoints() {
+fn udp_sockets_of_a_client_count_for_its_share_of_the_endpoints() {
     let (node, _servers, attacker) = node(LIMITS);
     let mut busy = Client::start(&attacker);
     let connected = (0..MANY).filter(|_| {

@@ -1,4 +1,4 @@
-//! Attacks on tables of the size that they have by default.
+//! Attacks on tables of their default size.
 
 use std::{
     array,
@@ -24,19 +24,19 @@ use super::{
 const UDP: &str = "10.96.0.10:53";
 /// A service whose connects the kernel refuses after the hook.
 const NOWHERE: &str = "10.96.0.11:80";
-/// Rows that one client may have of SOCKETS, and of FLOWS.
+/// Rows of SOCKETS, and of FLOWS, that one client may have.
 const SHARE: u64 = capacity::SOCKETS as u64 / 4;
-/// How long the attacker may take to have them.
+/// Longest time in which the attacker fills them.
 const FILLS: Duration = Duration::from_secs(15);
-/// Services with session affinity, from this address on, and rows of AFFINITY that one client may
-/// have.
+/// Number of services with session affinity, and the address of the first.
 const STICKY: u32 = 320;
 const FIRST_STICKY: &str = "10.97.0.0:53";
+/// Rows of AFFINITY that one client may have.
 const BINDINGS: u64 = maps::AFFINITY.capacity() as u64 / 4;
 
 /// The attacker's sockets of SOCKETS end without a hook, so they take none of the 20,000
 /// descriptors of an unprivileged user; where the kernel has no MPTCP, two processes keep theirs.
-/// Those of FLOWS are in a pod with a network of its own: the kernel refuses what they send after
+/// Those of FLOWS are in a pod with its own network: the kernel refuses what they send after
 /// the hook, so they take no ports. The service has a limit, so it refuses where no row is left.
 #[test]
 fn a_client_that_fills_its_share_of_the_tables_takes_nothing_from_others() {
@@ -58,7 +58,7 @@ fn a_client_that_fills_its_share_of_the_tables_takes_nothing_from_others() {
         .at("192.0.2.1:80".parse().expect("an address"));
     node.write("nowhere.yaml", nowhere);
     node.wait_until_served("shop/cart", &servers.each_ref());
-    wait::until("the other service", PATIENCE, || {
+    wait::until("the other service to be served", PATIENCE, || {
         node.find_service("shop/nowhere")
             .is_some_and(|it| it.ports[0].endpoints[0].active)
     });
@@ -109,8 +109,8 @@ fn only(client: &mut Client) -> String {
     report.answers.into_keys().next().expect("one")
 }
 
-/// Each network namespace is a client to services with session affinity, and a row for each of
-/// them. Pods that were bound before keep their endpoints, and a later one is bound.
+/// Services with session affinity see each network namespace as a client, and keep a row for it. Pods
+/// that were bound before the attack keep their endpoints, and later pods are bound, too.
 #[test]
 fn a_client_with_many_thousand_namespaces_takes_no_binding_of_others() {
     let node = Node::start();

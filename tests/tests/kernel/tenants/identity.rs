@@ -1,15 +1,14 @@
 //! Client identity: the cgroup that the node's manager created for a pod or unit, including all
 //! cgroups below it.
 
-use std::{collections::BTreeSet, os::unix::fs::MetadataExt};
+use std::collections::BTreeSet;
 
 use aya::maps::{HashMap, Map};
 use bytemuck::cast;
-use mesh_common::{
-    abi::{SocketRow, maps},
-    client::short,
-};
+use mesh_common::abi::{SocketRow, maps};
 use mesh_tests::{Client, Node, Server, pinned, place::Place, service};
+
+use super::id;
 
 const VIP: &str = "10.96.0.10:80";
 
@@ -46,10 +45,6 @@ fn connected(place: &Place) -> Client {
     client
 }
 
-fn id(place: &Place) -> u32 {
-    short(place.cgroup.path().metadata().expect("it is there").ino())
-}
-
 #[test]
 fn cgroups_below_a_clients_own_are_that_client() {
     let mut node = Node::setup().prepare();
@@ -77,13 +72,13 @@ fn pods_below_one_slice_are_two_clients() {
 }
 
 #[test]
-fn a_group_that_comes_later_is_found() {
+fn a_cgroup_that_is_created_later_is_found() {
     let mut node = Node::setup().prepare();
     let _server = shop(&mut node);
     let slice = node.place().below("system.slice");
     let units = ["one.service", "two.service"].map(|unit| slice.below(unit));
     mesh_tests::wait::until(
-        "the agent to look again",
+        "the agent to scan the cgroups again",
         mesh_tests::node::PATIENCE,
         || {
             let _open = units.each_ref().map(connected);

@@ -1,4 +1,4 @@
-//! What a client learns of latencies is for itself.
+//! Latencies that a client measures decide only its own connects.
 
 use mesh_tests::{
     Client, Node, Server,
@@ -14,9 +14,8 @@ use super::{
 };
 use crate::balancing::KernelState;
 
-/// A client that leaves connections to one endpoint open for a second, and closes others at once,
-/// tells of no difference between the endpoints. Once its connections are closed they do not count
-/// as load either.
+/// A client leaves connections to one endpoint open for a second, and closes others at once. Other
+/// clients see no difference between the endpoints; closed connections do not count as load either.
 #[test]
 fn connections_that_a_client_leaves_open_make_no_endpoint_slow_for_others() {
     let node = Node::start();
@@ -36,17 +35,17 @@ fn connections_that_a_client_leaves_open_make_no_endpoint_slow_for_others() {
         PATIENCE,
         is_slow,
     );
-    // While they are open they are load, which counts for all.
+    // Open connections are load, which counts for all clients.
     let reports = while_attacked(vec![attack], || {
         assert_eq!(victims(&node).errors, counts([]));
     });
     assert_eq!(reports[0].errors, counts([]));
-    wait::until_equal("connections under way", PATIENCE, &(0, 0), || known.live());
+    wait::until_equal("open connections", PATIENCE, &(0, 0), || known.live());
     expect_fair(&victims(&node), &servers);
 }
 
-/// Connects of several clients, so that no interruption decides: a client that is stopped while it
-/// connects finds the endpoint slow.
+/// Connects as several clients, because the scheduler may interrupt one of them during a connect,
+/// which then finds the endpoint slow.
 fn victims(node: &Node) -> ConnectReport {
     const VICTIMS: u32 = 10;
     let mut all = ConnectReport::default();

@@ -8,7 +8,7 @@ use mesh_tests::{Client, Manifest, Node, client::protocol::counts, wait};
 use super::{attacks::VIP, attempts, while_attacked};
 use crate::balancing::KernelState;
 
-/// Endpoints of both of the attacker's services: more than there are rows.
+/// Endpoints of the attacker's two services together: more than OUTCOMES has rows.
 const ENDPOINTS: u32 = maps::OUTCOMES.capacity() / 8 * 9;
 /// Processes of the attacker.
 const PROCESSES: u32 = 2;
@@ -35,7 +35,7 @@ fn cart() -> Manifest {
 /// The attacker's connects have no route, and each of them is a failure of the client at another
 /// endpoint.
 #[test]
-fn a_client_that_fails_at_very_many_endpoints_makes_others_forget_nothing() {
+fn a_client_that_fails_at_very_many_endpoints_displaces_no_records_of_others() {
     let node = Node::start();
     let [dead, one, two] = ["dead", "1", "2"].map(|name| node.server(name));
     node.write("cart.yaml", cart().endpoints([&dead, &one, &two]));
@@ -50,13 +50,17 @@ fn a_client_that_fails_at_very_many_endpoints_makes_others_forget_nothing() {
     for number in 0..PROCESSES {
         node.write(&format!("many{number}.yaml"), many(number));
     }
-    wait::until("the attacker's services", Duration::from_secs(60), || {
-        let names = (0..PROCESSES).map(|number| format!("team{number}/many{number}"));
-        names.into_iter().all(|name| {
-            node.find_service(&name)
-                .is_some_and(|it| it.ports[0].endpoints.iter().all(|at| at.active))
-        })
-    });
+    wait::until(
+        "the attacker's services to be served",
+        Duration::from_secs(60),
+        || {
+            let names = (0..PROCESSES).map(|number| format!("team{number}/many{number}"));
+            names.into_iter().all(|name| {
+                node.find_service(&name)
+                    .is_some_and(|it| it.ports[0].endpoints.iter().all(|at| at.active))
+            })
+        },
+    );
     let attacker = node.place().below("attacker.service");
     let mut processes: Vec<Client> = (0..PROCESSES)
         .map(|_| Client::start(&attacker.child()))

@@ -26,13 +26,20 @@ use mesh_tests::{
 /// Duration of each attack.
 const TIME: Duration = Duration::from_secs(10);
 
-/// The client that processes in this cgroup belong to, if its parent holds clients.
+/// Returns the client id of a cgroup that is directly below one that holds clients.
 fn id(client: &Place) -> u32 {
-    short(client.cgroup.path().metadata().expect("it is there").ino())
+    short(
+        client
+            .cgroup
+            .path()
+            .metadata()
+            .expect("the cgroup exists")
+            .ino(),
+    )
 }
 
-/// Repeats a check of the victims while attacks are under way, and once more when they are over.
-/// Returns the reports of the attackers.
+/// Repeats a check of the victims while attacks run, and once more after their end. Returns the
+/// reports of the attackers.
 fn while_attacked(attacks: Vec<Loop<'_>>, mut check: impl FnMut()) -> Vec<ConnectReport> {
     let begin = Instant::now();
     while begin.elapsed() < TIME {

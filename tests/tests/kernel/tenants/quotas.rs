@@ -27,7 +27,7 @@ use super::{
 
 const TCP: &str = "10.96.0.10:80";
 const UDP: &str = "10.96.0.10:53";
-/// Rows that a client may have, and the number that it tries to have.
+/// Number of rows that a client may have, and the number that it tries to have.
 const SHARE: u32 = 16;
 const MANY: u32 = 200;
 
@@ -61,7 +61,10 @@ pub(super) fn has(node: &Node, client: &Place) -> ClientRows {
     let map = Map::Array(pinned::map(&node.directories().pins, maps::QUOTAS.name));
     let rows: Array<_, [u8; size_of::<ClientRows>()]> =
         map.try_into().expect("QUOTAS has rows of this size");
-    cast(rows.get(&quota::place(id(client)), 0).expect("it is there"))
+    cast(
+        rows.get(&quota::place(id(client)), 0)
+            .expect("the row exists"),
+    )
 }
 
 /// Returns the number of rows of this client in SOCKETS.
@@ -80,7 +83,7 @@ fn rows(node: &Node, client: &Place) -> usize {
 pub(super) fn bindings(node: &Node, client: &Place) -> u64 {
     let rows = affinity(node).into_iter();
     let rows = rows.filter(|row| row.owner == id(client)).count();
-    rows.try_into().expect("fewer than the map has")
+    rows.try_into().expect("the map has fewer rows than that")
 }
 
 /// Returns the rows of AFFINITY.
@@ -126,7 +129,7 @@ fn a_client_with_many_sockets_is_refused_by_a_limited_service_and_others_are_not
     );
     expect_others_served_beside(&node, &attacker);
     drop(busy);
-    wait::until_equal("its rows to be gone", PATIENCE, &[0; 4], || {
+    wait::until_equal("the client's rows to be removed", PATIENCE, &[0; 4], || {
         has(&node, &attacker)
     });
     assert_eq!(
@@ -153,7 +156,7 @@ fn a_client_with_many_sockets_is_served_without_records_where_no_limit_is_broken
     expect_others_served_beside(&node, &attacker);
 }
 
-/// Together they have more than all rows. Services with limits refuse then.
+/// Together the clients ask for more rows than the map has. Services with limits refuse then.
 #[test]
 fn five_clients_that_fill_the_table_together_take_nothing_from_services_without_limits() {
     let (node, _attacker) = node("30s");
@@ -193,13 +196,16 @@ fn udp_sockets_of_a_client_take_no_more_memory_than_its_share() {
     assert_eq!(has(&node, &attacker), [0, u64::from(SHARE), 0, 0]);
     expect_others_served_beside(&node, &attacker);
     drop(busy);
-    wait::until_equal("its records to be gone", PATIENCE, &[0; 4], || {
-        has(&node, &attacker)
-    });
+    wait::until_equal(
+        "the client's records to be removed",
+        PATIENCE,
+        &[0; 4],
+        || has(&node, &attacker),
+    );
 }
 
 #[test]
-fn a_client_with_many_namespaces_has_its_share_of_bindings() {
+fn a_client_with_many_namespaces_gets_only_its_share_of_bindings() {
     let (node, attacker) = node("1s");
     let _server = serve(
         &node,
@@ -212,18 +218,18 @@ fn a_client_with_many_namespaces_has_its_share_of_bindings() {
             netns: Arc::new(Netns::new()),
             ..attacker.clone()
         };
-        // There is no server, but the client was bound.
+        // No server listens, but the client was bound.
         assert_eq!(Client::start(&elsewhere).tcp(TCP).once().total_answers(), 0);
     }
     let of = |place: &Place| bindings(&node, place);
     assert_eq!((of(&attacker), of(node.place())), (SHARE.into(), 1));
-    // Bindings of clients that do not return expire.
+    // Bindings that are not used expire.
     wait::until_equal("no binding", PATIENCE, &[0; 4], || has(&node, &attacker));
     assert_eq!(affinity(&node).len(), 0);
 }
 
 #[test]
-fn rows_of_sockets_that_ended_without_a_hook_are_gone_within_seconds() {
+fn rows_of_sockets_that_ended_without_a_hook_are_removed_within_seconds() {
     let (node, attacker) = node("3s");
     let server = serve(&node, &["limits: {maxConnections: 1000}"]);
     let mut busy = Client::start(&attacker);
@@ -244,11 +250,11 @@ fn rows_of_sockets_that_ended_without_a_hook_are_gone_within_seconds() {
     for _ in 0..MANY {
         let socket = busy.socket(Transport::Mptcp, "0.0.0.0:0");
         busy.connect(socket, "10.96.0.11:80")
-            .expect_err("there is no way");
+            .expect_err("there is no route");
         busy.close(socket);
     }
     expect_others_served(&node);
-    wait::until_equal("its rows to be gone", SWEPT, &[0; 4], || {
+    wait::until_equal("the client's rows to be removed", SWEPT, &[0; 4], || {
         has(&node, &attacker)
     });
     assert_eq!(rows(&node, &attacker), 0);

@@ -21,7 +21,7 @@ use crate::balancing::KernelState;
 
 const TCP: &str = "10.96.0.10:80";
 const UDP: &str = "10.96.0.11:53";
-/// Connections that each service takes, those of them that one client may hold, and what the
+/// Connections that each service allows; how many of them one client may hold; and how many the
 /// attacker tries to hold.
 const PLACES: u32 = 20;
 const SHARE: u32 = 5;
@@ -29,8 +29,8 @@ const MANY: u32 = 200;
 
 type Shares = HashMap<aya::maps::MapData, [u8; size_of::<ShareKey>()], u64>;
 
-/// A node whose services give a client this part of their connections, if any; and the attacker's
-/// cgroup.
+/// Starts a node whose services allow a client this percentage of their connections, or all.
+/// Returns it with the attacker's cgroup.
 fn node(percent: Option<u32>) -> (Node, Server, Place) {
     let node = Node::setup().flags("--resync-interval 1s").start();
     let server = node.echo_server("a");
@@ -61,7 +61,7 @@ fn shares(node: &Node) -> Shares {
         .expect("rows of these sizes")
 }
 
-/// Sockets that a client's shares of both services count; nothing where it has none.
+/// Returns the counted sockets of each share of a client.
 pub(super) fn held(node: &Node, client: &Place) -> Vec<u64> {
     let rows = shares(node);
     let ours = rows
@@ -107,9 +107,9 @@ fn one_client_cannot_take_all_connections_of_a_service_that_bounds_its_share() {
         let counted =
             [Counter::RefusedShare, Counter::RefusedLimit].map(|counter| known.counter(counter));
         assert_eq!(counted, [refused, 0]);
-        // What its sockets held ends with them.
+        // The connections end with their sockets.
         busy.kill();
-        wait::until("its connections to be over", PATIENCE, || {
+        wait::until("the attacker's connections to end", PATIENCE, || {
             held(&node, &attacker).iter().all(|it| *it == 0)
         });
         busy = Client::start(&attacker);
@@ -131,12 +131,12 @@ fn without_a_bound_one_client_takes_all_connections_and_others_are_refused() {
     assert_eq!(
         held(&node, &attacker),
         [0; 0],
-        "and nothing is counted by client"
+        "nothing is counted by client"
     );
 }
 
 #[test]
-fn udp_sockets_of_a_client_have_its_share_connected_or_not() {
+fn udp_sockets_of_a_client_count_for_its_share_connected_or_not() {
     let (node, _server, attacker) = node(Some(25));
     for connects in [true, false] {
         let mut busy = Client::start(&attacker);
@@ -162,7 +162,7 @@ fn udp_sockets_of_a_client_have_its_share_connected_or_not() {
             assert_eq!(report.errors, counts([]), "connected: {connects}");
         });
         busy.kill();
-        wait::until("its sockets to be closed", PATIENCE, || {
+        wait::until("the attacker's sockets to be closed", PATIENCE, || {
             held(&node, &attacker).iter().all(|it| *it == 0)
         });
     }
@@ -184,7 +184,7 @@ fn no_race_exceeds_the_share_of_a_client() {
             "{rush:?}"
         );
     }
-    wait::until("nothing to be held", PATIENCE, || {
+    wait::until("no socket to count", PATIENCE, || {
         held(&node, &attacker).iter().all(|it| *it == 0)
     });
 }
@@ -214,7 +214,7 @@ fn connects_that_fail_take_nothing_of_a_share() {
         for _ in 0..MANY {
             let socket = busy.socket(transport, "0.0.0.0:0");
             busy.connect(socket, "10.96.0.12:80")
-                .expect_err("there is no way");
+                .expect_err("there is no route");
             busy.close(socket);
         }
     }
@@ -223,7 +223,7 @@ fn connects_that_fail_take_nothing_of_a_share() {
         [0],
         "connects that the kernel refuses hold nothing"
     );
-    // Those that no hook tells of expire.
+    // Places of sockets that end without a hook expire.
     wait::until_equal(
         "its share to be free",
         PATIENCE,
@@ -242,7 +242,7 @@ fn connects_that_fail_take_nothing_of_a_share() {
 }
 
 #[test]
-fn shares_survive_a_restart_wrong_ones_are_corrected_and_those_of_clients_that_are_gone_removed() {
+fn shares_survive_a_restart_and_wrong_or_unused_ones_are_repaired() {
     let (mut node, _server, attacker) = node(Some(25));
     let mut busy = Client::start(&attacker);
     let other = node.place().below("other.service");
@@ -255,9 +255,9 @@ fn shares_survive_a_restart_wrong_ones_are_corrected_and_those_of_clients_that_a
             .iter()
             .flatten()
             .find(|(of, _)| cast::<_, ShareKey>(*of).client == id(&attacker))
-            .expect("it is there");
+            .expect("the attacker has a share");
         rows.insert(of, word.wrapping_add(wrong), 0)
-            .expect("root may");
+            .expect("root may write rows");
         node.start_agent();
         wait::until_equal("its share", PATIENCE, &vec![3], || held(&node, &attacker));
     }
@@ -268,7 +268,7 @@ fn shares_survive_a_restart_wrong_ones_are_corrected_and_those_of_clients_that_a
     let gone = id(&other);
     drop(other);
     wait::until(
-        "the share of a client that is gone to be removed",
+        "the share of a removed client to be removed",
         PATIENCE,
         || {
             shares(&node)

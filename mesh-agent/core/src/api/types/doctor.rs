@@ -1,4 +1,4 @@
-//! What `meshctl doctor` shows.
+//! The findings that `meshctl doctor` shows.
 
 use serde::{Deserialize, Serialize};
 

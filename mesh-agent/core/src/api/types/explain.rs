@@ -119,12 +119,12 @@ impl Explanation {
 
     /// Sets the service and port from an identity.
     pub fn identify(&mut self, identity: &str) {
-        let parts = identity.split_once('/').and_then(|(namespace, rest)| {
+        let found = identity.split_once('/').and_then(|(namespace, rest)| {
             let (service, rest) = rest.split_once(':')?;
             let (port, protocol) = rest.rsplit_once('/')?;
             Some([namespace, service, port, protocol].map(|part| Some(part.to_owned())))
         });
-        let parts = parts.unwrap_or_default();
+        let parts = found.unwrap_or_default();
         [self.namespace, self.service, self.port_name, self.protocol] = parts;
     }
 }

@@ -1,4 +1,4 @@
-//! What the self-probe of the agent found.
+//! The results of the agent's self-probe.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,4 @@
-//! What a bug report needs of the agent beside status, services and diagnosis.
+//! The facts of a bug report, except for status, services and diagnosis.
 
 use serde::{Deserialize, Serialize};
 

@@ -242,7 +242,7 @@ fn hints_are_ignored_among_terminating_endpoints_and_within_the_node() {
     };
     assert!(
         has_tiers(&own, Reach::Everywhere, Condition::Terminating),
-        "an order of its own holds"
+        "its own order holds"
     );
 }
 

@@ -1,5 +1,4 @@
-//! One client holds no more than its share of a service's connections, and what it holds is given
-//! back with them.
+//! One client holds no more than its share of a service's connections, and releases it with them.
 
 use std::num::NonZeroU32;
 

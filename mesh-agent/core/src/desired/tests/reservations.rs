@@ -1,4 +1,4 @@
-//! The agent clears expired reservations before their epoch comes round again.
+//! The agent clears expired reservations before their epoch number is used again.
 
 use std::num::NonZeroU32;
 

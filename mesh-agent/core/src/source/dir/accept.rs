@@ -21,7 +21,7 @@ use crate::source::{file_version::Version, frontend_owners::FrontendOwners};
 
 /// Puts every object in force that is right in itself and does not conflict with another. Objects
 /// of files that are `gone` since the last read may have moved to other files. A service keeps the
-/// front ends that it holds, even if it cannot be read at present. `complete` tells whether all
+/// frontends that it holds, even if it cannot be read at present. `complete` tells whether all
 /// directories could be read.
 pub fn accept(
     files: &mut Files,
@@ -39,7 +39,7 @@ pub fn accept(
     outcome
 }
 
-/// An object that stays in its last good version keeps its front ends, which may conflict with
+/// An object that stays in its last good version keeps its frontends, which may conflict with
 /// others; so each pass starts over until none finds a conflict.
 fn choose(
     files: &Files,

@@ -35,10 +35,10 @@ impl Joined {
             }
             joined.insert(source, definitions);
         }
-        let services = joined
+        let of_sources = joined
             .iter()
             .map(|(source, it)| (source.clone(), it.services.clone()));
-        let services = services.collect();
+        let services = of_sources.collect();
         (joined, Self { versions, services })
     }
 }

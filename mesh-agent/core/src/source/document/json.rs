@@ -196,10 +196,10 @@ impl<'a> Events<'a> {
     }
 
     fn expected(&self, what: &str) -> String {
-        let word = self.text[self.at..]
+        let first = self.text[self.at..]
             .split(|c: char| c.is_whitespace() || ",:[]{}\"".contains(c))
             .next();
-        let word: String = word.unwrap_or_default().chars().take(20).collect();
+        let word: String = first.unwrap_or_default().chars().take(20).collect();
         match self.text[self.at..].chars().next() {
             None => format!("expected {what}, found the end of the file"),
             Some(first) if word.is_empty() => format!("expected {what}, found `{first}`"),

@@ -1,4 +1,4 @@
-//! Extracts objects from a text, each as an equivalent text of its own.
+//! Extracts objects from a text, each as a separate, equivalent text.
 
 use std::{
     collections::{BTreeMap, HashSet},

@@ -44,7 +44,7 @@ pub struct Ingress {
 pub struct LeftAlone {
     /// Address or name.
     pub address: String,
-    /// Kind of front end.
+    /// Kind of frontend.
     pub kind: FrontendKind,
     /// Why it is left alone.
     pub reason: &'static str,

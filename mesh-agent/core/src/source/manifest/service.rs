@@ -189,10 +189,10 @@ fn affinity(spec: Field<'_>, annotations: Option<&Annotations>) -> Option<Option
     let config = spec
         .get("sessionAffinityConfig")
         .and_then(|config| config.get("clientIP"));
-    let timeout = config
+    let given = config
         .and_then(|config| config.get("timeoutSeconds"))
         .filter(|_| is_on);
-    let timeout = timeout.map_or(Some(AffinityForm::TIMEOUT), read_as::<Timeout>)?;
+    let timeout = given.map_or(Some(AffinityForm::TIMEOUT), read_as::<Timeout>)?;
     Some(
         is_on.then_some(Affinity {
             client: annotations?
@@ -210,8 +210,8 @@ fn unserved(
     ports: &[ServicePort],
     left_alone: &[LeftAlone],
 ) -> Vec<Unserved> {
-    let sctp = spec.list("ports").filter(|port| is_sctp(*port));
-    let sctp = sctp
+    let sctp_ports = spec.list("ports").filter(|port| is_sctp(*port));
+    let sctp = sctp_ports
         .filter_map(|port| read_as::<PortNumber>(port.get("port")?))
         .flat_map(|port| {
             addresses.iter().map(move |address| Unserved {

@@ -69,9 +69,9 @@ fn read_endpoint(endpoint: Field<'_>) -> Option<SliceEndpoint> {
             .get("zone")
             .filter(|zone| zone.value().text() != Some("")),
     );
-    let hints = endpoint.get("hints").map_or(Some(Hints::default()), hints);
+    let given = endpoint.get("hints").map_or(Some(Hints::default()), hints);
     let has_any = |hints: &Hints| !(hints.nodes.is_empty() && hints.zones.is_empty());
-    let hints = hints.map(|hints| Some(Arc::new(hints)).filter(|hints| has_any(hints)));
+    let hints = given.map(|hints| has_any(&hints).then(|| Arc::new(hints)));
     Some(SliceEndpoint {
         address: address?,
         condition,

@@ -10,12 +10,12 @@ pub fn describe(mapping: &mut Schema) {
         return;
     };
     for (name, field) in fields {
-        let needed = required.contains(&name.as_str().into());
-        let needed = needed.then(|| "Required.".to_owned());
+        let is_required = required.contains(&name.as_str().into());
+        let needed = is_required.then(|| "Required.".to_owned());
         let default = default(field).map(|it| format!("Default: {it}."));
         // Editors list the words of an `enum` themselves.
-        let range = Some(range(field)).filter(|it| !it.is_empty() && field.get("enum").is_none());
-        let range = range.map(|it| format!("Range: {it}."));
+        let bounds = Some(range(field)).filter(|it| !it.is_empty() && field.get("enum").is_none());
+        let range = bounds.map(|it| format!("Range: {it}."));
         let hints: Vec<String> = [needed, default, range].into_iter().flatten().collect();
         if let Some(Value::String(description)) = field.get_mut("description")
             && !hints.is_empty()

@@ -17,7 +17,7 @@ fn strict() -> Admission {
 }
 
 impl Node {
-    /// Acts as an agent that starts with these bounds and with these TCP front ends in the kernel.
+    /// Acts as an agent that starts with these bounds and with these TCP frontends in the kernel.
     fn admitting(mut self, admission: Admission, held: &[(&str, &str)]) -> Self {
         let place = |address: &str| {
             let address: SocketAddr = address.parse().unwrap();
@@ -221,7 +221,7 @@ fn an_external_address_stays_with_the_service_that_holds_it() {
         wrong(&update, &node),
         ["a.yaml:2: service default/a: the rest of it is in force"]
     );
-    // A new agent finds the same front ends in the kernel.
+    // A new agent finds the same frontends in the kernel.
     let mut node = Node::new().admitting(Admission::default(), &[("z", "192.0.2.1:80")]);
     both(&node);
     assert_eq!(external(&node.read()), ["a: ", "z: 192.0.2.1"]);
@@ -275,7 +275,7 @@ fn a_service_keeps_its_admitted_addresses() {
 }
 
 #[test]
-fn front_ends_of_an_unreadable_service_are_not_given_to_another() {
+fn frontends_of_an_unreadable_service_are_not_given_to_another() {
     let held = [("victim", "10.96.0.2:80"), ("victim", "192.0.2.1:80")];
     let mut node = Node::new().admitting(Admission::default(), &held);
     node.write("z.yaml", "services: [");

@@ -1,6 +1,6 @@
 //! Files over time: which objects are in force when files change, conflict or are wrong.
 
-use super::{Node, errors, names, one, served, service};
+use super::{Node, errors, first_file, names, one, served, service};
 use crate::{model::Update, source::fixture::one_json};
 
 #[test]
@@ -122,14 +122,7 @@ fn services_swapped_between_files_are_no_conflict() {
     node.write("b.yaml", &one("a", "10.96.0.1"));
     let update = node.read();
     assert_eq!((names(&update).len(), update.errors.len()), (2, 0));
-    let file = update
-        .services
-        .values()
-        .next()
-        .unwrap()
-        .origin
-        .document()
-        .clone();
+    let file = first_file(&update);
     assert_eq!(file.file_name().unwrap(), "b.yaml");
 }
 

@@ -1,4 +1,4 @@
-//! A service keeps the front ends that it holds when an agent restarts.
+//! A service keeps the frontends that it holds when an agent restarts.
 
 use super::{Node, errors, names, one, service};
 use crate::{
@@ -6,7 +6,7 @@ use crate::{
     source::{dir::ScanReader, frontend_owners::FrontendOwners},
 };
 
-/// Services by the TCP front ends that they hold.
+/// Services by the TCP frontends that they hold.
 fn holders(held: &[(&str, &str)]) -> FrontendOwners {
     let place = |address: &str| {
         let address: std::net::SocketAddr = address.parse().unwrap();
@@ -22,7 +22,7 @@ fn holders(held: &[(&str, &str)]) -> FrontendOwners {
 }
 
 impl Node {
-    /// Acts as an agent that starts with these front ends in the kernel.
+    /// Acts as an agent that starts with these frontends in the kernel.
     fn read_anew(&mut self, held: &[(&str, &str)]) -> Update {
         let holders = holders(held);
         self.reader = ScanReader::new([self.directory.clone()], false).keeping(|| holders);
@@ -65,7 +65,7 @@ fn a_service_keeps_the_address_it_holds_over_a_restart() {
 }
 
 #[test]
-fn front_ends_of_a_removed_service_are_free() {
+fn frontends_of_a_removed_service_are_free() {
     let mut node = Node::new();
     node.write("a.yaml", &one("a", "10.96.0.1"));
     assert_eq!(names(&node.read_anew(&[("z", "10.96.0.1:80")])), ["a"]);

@@ -1,6 +1,6 @@
 //! Kubernetes objects: which of them are joined to a service, and what their fields mean.
 
-use super::{Node, joined, problems};
+use super::{Node, external_addresses, joined, problems};
 use crate::source::Serve;
 
 fn served(text: &str) -> Vec<String> {
@@ -276,12 +276,8 @@ status: {loadBalancer: {ingress: [{ip: 192.0.2.2}, {ip: '2001:db8::2'}]}}
 ";
     let update = joined(text, Serve::All);
     let service = update.services.values().next().unwrap();
-    let external = service
-        .external
-        .iter()
-        .map(|it| format!("{} {}", it.kind, it.address));
     assert_eq!(
-        external.collect::<Vec<_>>(),
+        external_addresses(service),
         ["ExternalIP 192.0.2.1", "LoadBalancer 192.0.2.2"]
     );
     let why = "the service has no IPv6 address inside the cluster";

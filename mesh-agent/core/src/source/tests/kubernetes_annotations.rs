@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::kubernetes::{SPEC, declared};
-use super::{joined, problems};
+use super::{external_addresses, joined, problems};
 use crate::{
     model::{Affinity, AffinityClient, InternalTraffic},
     source::Serve,
@@ -29,12 +29,8 @@ status: {loadBalancer: {ingress: [{ip: 192.0.2.2}, {ip: 192.0.2.3, ipMode: Proxy
 ";
     let update = joined(text, Serve::All);
     let service = update.services.values().next().unwrap();
-    let external = service
-        .external
-        .iter()
-        .map(|it| format!("{} {}", it.kind, it.address));
     assert_eq!(
-        external.collect::<Vec<_>>(),
+        external_addresses(service),
         ["ExternalIP 192.0.2.1", "LoadBalancer 192.0.2.2"]
     );
     let timeout = Duration::from_secs(86_400);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{
-    Node,
+    Node, first_file,
     kubernetes::{SPEC, declared, slice},
     names,
 };
@@ -146,14 +146,7 @@ fn without_the_local_source_the_first_by_name_is_preferred() {
         [["10.0.1.1 east", "10.0.2.1 west"]]
     );
     assert_eq!(endpoints(&update, "b"), [["10.0.9.1 -"]]);
-    let file = update
-        .services
-        .values()
-        .next()
-        .unwrap()
-        .origin
-        .document()
-        .clone();
+    let file = first_file(&update);
     assert!(file.ends_with("east/a.yaml"));
     sources.0.remove("east/a.yaml");
     assert_eq!(endpoints(&sources.read(), "a"), [["10.0.2.1 west"]]);

@@ -11,7 +11,7 @@ use crate::{
     source::Serve,
 };
 
-/// A native service with further fields, each on a line of its own from the sixth.
+/// A native service with further fields, each on its own line, from the sixth on.
 pub(super) fn native(fields: &str) -> String {
     format!(
         "services:\n- name: a\n  address: auto\n  ports: [{{port: 80}}]\n  enabled: true\n{fields}"
@@ -34,7 +34,7 @@ pub(super) fn problem(field: &str) -> Vec<String> {
         .collect()
 }
 
-/// A Kubernetes service with annotations, each on a line of its own from the sixth.
+/// A Kubernetes service with annotations, each on its own line, from the sixth on.
 pub(super) fn annotated(annotations: &str) -> String {
     format!(
         "apiVersion: v1\nkind: Service\nmetadata:\n  name: a\n  annotations:\n{annotations}\nspec: {}\n",

@@ -2,6 +2,16 @@
 
 use super::*;
 
+/// Compiles a world, and explains connects to the service.
+fn explained(world: &World) -> Explanation {
+    let tables = compile(world, NOW, &Tables::default(), Memory::CAPACITY).unwrap();
+    let scene = Scene {
+        tables,
+        counters: Counters::default(),
+    };
+    scene.ask(VIP)
+}
+
 #[test]
 fn backend_taken_out_by_an_operator_or_health_check_has_the_reason() {
     let mut scene = Scene::of(cart(&[
@@ -50,12 +60,7 @@ fn endpoint_on_another_node_has_its_own_reason() {
         node_name: "n1".into(),
         ..World::default()
     };
-    let tables = compile(&world, NOW, &Tables::default(), Memory::CAPACITY).unwrap();
-    let mut explanation = Scene {
-        tables,
-        counters: Counters::default(),
-    }
-    .ask(VIP);
+    let mut explanation = explained(&world);
     agent_state::add(&world, NOW, &mut explanation);
     assert_eq!(
         reasons(&explanation),
@@ -111,12 +116,7 @@ fn weights_are_shown_in_configured_units_during_ramps() {
         overrides: [(target, drained)].into(),
         ..World::default()
     };
-    let tables = compile(&world, NOW, &Tables::default(), Memory::CAPACITY).unwrap();
-    let mut explanation = Scene {
-        tables,
-        counters: Counters::default(),
-    }
-    .ask(VIP);
+    let mut explanation = explained(&world);
     let weights = |explanation: &Explanation| -> Vec<(u32, Option<u32>)> {
         let backends = explanation.tiers.iter().flat_map(|tier| &tier.backends);
         backends

@@ -2,19 +2,18 @@
 
 use super::*;
 
+/// Ejected for 8.2 s more.
+const EJECTED: Health = Health {
+    state: State::Ejected,
+    until: 108_200,
+    streak: 0,
+    ejections: 1,
+};
+
 #[test]
 fn ejected_backend_shows_the_time_left_and_gets_no_connects() {
     let mut scene = Scene::of(two());
-    scene.load(
-        1,
-        0,
-        Health {
-            state: State::Ejected,
-            until: 108_200,
-            streak: 0,
-            ejections: 1,
-        },
-    );
+    scene.load(1, 0, EJECTED);
     let explanation = scene.ask(VIP);
     let expected = [
         "10.0.0.1:80: ejected for 8.2 s more after 3 failures",
@@ -90,19 +89,10 @@ fn ejected_backend_shows_the_time_left_and_gets_no_connects() {
 #[test]
 fn agreed_ejection_is_shown_apart_from_the_ejection_of_one_client() {
     let mut scene = Scene::of(two());
-    scene.load(
-        1,
-        0,
-        Health {
-            state: State::Ejected,
-            until: 108_200,
-            streak: 0,
-            ejections: 1,
-        },
-    );
+    scene.load(1, 0, EJECTED);
     let unknown_client = scene.ask_as(VIP, &Client::default());
     assert_eq!(reasons(&unknown_client)[0], "10.0.0.1:80: usable");
-    let note = "1 client ejected 10.0.0.1:80 for themselves: --from cgroup:PATH shows how the pod or unit there sees the service";
+    let note = "10.0.0.1:80 is ejected for 1 client alone: --from cgroup:PATH shows how the pod or unit there sees the service";
     assert_eq!(unknown_client.notes, [note]);
     let index = scene.index(1);
     let agreement = Agreement {

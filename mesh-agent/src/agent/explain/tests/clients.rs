@@ -16,7 +16,7 @@ fn known_client_always_hashes_to_the_same_backend() {
         (2, 1)
     );
     assert!(
-        unknown_client.notes[0].contains("--from netns:PATH is needed"),
+        unknown_client.notes[0].contains("--from netns:PATH names it"),
         "{unknown_client:?}"
     );
     let known = scene.ask_as(
@@ -34,8 +34,8 @@ fn hash_of_the_source_address_needs_an_address() {
     let mut service = two();
     service.traffic.balance = Balance::ConsistentHash(HashKey::SourceAddress);
     let scene = Scene::of(service);
-    let note = "where a client goes depends on the address that its socket is bound to: --from ADDRESS is needed to see \
-                it. Without it each connect counts as another client";
+    let note = "the endpoint of a client depends on the address that its socket is bound to: --from ADDRESS names it. Without \
+                it, each connect counts as another client";
     assert_eq!(scene.ask(VIP).notes, [note]);
     let by_cgroup = Client {
         cgroup: Some(7),
@@ -107,7 +107,7 @@ fn bound_client_goes_to_its_backend() {
     assert!(
         unknown_client
             .1
-            .contains("a network namespace that it remembers")
+            .contains("a network namespace that is bound")
             && unknown_client.1.contains("--from netns:PATH")
     );
     let known = || Client {

@@ -73,13 +73,7 @@ fn allocated_address_stays_with_its_service() {
         "as it was before"
     );
     assert_eq!(scene.connect("10.96.0.3:80"), None);
-    let errors: Vec<String> = scene
-        .owner
-        .snapshot()
-        .errors
-        .iter()
-        .map(ToString::to_string)
-        .collect();
+    let errors = scene.errors();
     let blamed = format!(
         "test.yaml:1: services test/auto and test/other both ask for {address} port 80/TCP: "
     );
@@ -148,13 +142,7 @@ fn endpoint_at_an_allocated_address_is_left_out() {
         .filter_map(|_| scene.connect("10.96.0.1:80"))
         .collect();
     assert_eq!(endpoints, BTreeSet::from(["10.0.0.2:80".to_owned()]));
-    let errors: Vec<String> = scene
-        .owner
-        .snapshot()
-        .errors
-        .iter()
-        .map(ToString::to_string)
-        .collect();
+    let errors = scene.errors();
     let expected = format!(
         "test.yaml:1: endpoint {address} of service test/cart is the address of service test/auto (in test.yaml:1), \
          where no server listens: list the servers behind it instead"

@@ -182,9 +182,7 @@ fn address_of_one_source_is_not_given_to_a_service_of_another() {
     let thief = fixture::with(fixture::fixed("thief", "10.96.0.1"), &[("10.0.0.9:80", 1)]);
     scene.handle(from("other", [thief]));
     assert_eq!(scene.connect("10.96.0.1:80").unwrap(), "10.0.0.1:80");
-    let errors = scene.owner.snapshot().errors;
     let error = "test.yaml:1: service test/thief asks for 10.96.0.1 port 80/TCP, which belongs to service test/cart (in \
                  test.yaml:1): give one of them another address or port";
-    let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
-    assert_eq!(errors, [error]);
+    assert_eq!(scene.errors(), [error]);
 }

@@ -7,10 +7,7 @@ use crate::model::Wrong;
 fn shown(scene: &Scene) -> (Vec<String>, Vec<String>) {
     let snapshot = scene.owner.snapshot();
     let line = |it: &Wrong| format!("{}: {}", it.name, it.effect);
-    (
-        snapshot.errors.iter().map(ToString::to_string).collect(),
-        snapshot.wrong.iter().map(line).collect(),
-    )
+    (scene.errors(), snapshot.wrong.iter().map(line).collect())
 }
 
 fn other(address: &str) -> Service {

@@ -8,6 +8,7 @@ use std::{
 };
 
 use clap::{Args, ValueEnum};
+use mesh_common::hash::GOLDEN_64;
 use nix::sys::socket::{
     AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, SockaddrIn, connect, recv, send,
     socket,
@@ -174,7 +175,7 @@ struct Client {
 
 impl Client {
     fn new(options: Options, seed: u64) -> Self {
-        let chance = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+        let chance = seed.wrapping_mul(GOLDEN_64) | 1;
         Self {
             options,
             chance,

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn b06_unconnected_udp_socket_sticks_while_its_endpoint_lives() {
+fn b06_unconnected_udp_socket_keeps_its_endpoint_while_that_serves() {
     let mut node = Node::start();
     let servers = ["a", "b", "c", "d", "e", "f", "g", "h"].map(|name| node.server(name));
     node.write("dns.yaml", dns().endpoints(&servers));
@@ -90,7 +90,7 @@ fn b06_an_endpoint_that_comes_back_takes_no_socket_from_another() {
 }
 
 #[test]
-fn b06_one_socket_talks_to_many_services_and_sticks_in_each() {
+fn b06_one_socket_keeps_an_endpoint_of_each_of_many_services() {
     const SERVICES: u8 = 20;
     let node = Node::start();
     let servers = ["a", "b", "c"].map(|name| node.server(name));
@@ -129,12 +129,12 @@ fn b06_one_socket_talks_to_many_services_and_sticks_in_each() {
 }
 
 #[test]
-fn b06_a_socket_follows_its_address_to_the_service_that_has_it_now() {
+fn b06_a_socket_follows_a_service_address_to_its_new_service() {
     let (node, a, b) = served_by_the_first();
     let mut client = node.client();
     let socket = client.udp_socket("0.0.0.0:5000");
     assert_eq!(client.name_at(socket, DNS), Ok("a".into()));
-    // The endpoint lives on, at another address.
+    // The endpoint still serves, at another service address.
     let moved = service("shop/dns")
         .address("10.96.0.11")
         .udp(53)
@@ -170,7 +170,7 @@ fn b06_a_socket_returns_when_the_service_becomes_node_local() {
             .with("internalTrafficPolicy: Local"),
     );
     node.wait_until_served("shop/dns", &[&far, &near]);
-    wait::until("the near one", MOVED, || {
+    wait::until("the near endpoint to answer", MOVED, || {
         client.name_at(socket, DNS) == Ok("near".into())
     });
     node.stop_agent();

@@ -46,7 +46,7 @@ pub struct Choice<'a> {
     pub blamed: BTreeSet<usize>,
     /// Objects that stay in their last good version.
     pub kept: BTreeMap<Key, Retained<'a>>,
-    /// Objects that cannot stay in their last good version, because others have their front ends
+    /// Objects that cannot stay in their last good version, because others have their frontends
     /// now.
     pub dropped: HashSet<Key>,
 }

@@ -1,4 +1,4 @@
-//! Decides which service owns a front end in a conflict: one in force first, then one that moved to
+//! Decides which service owns a frontend in a conflict: one in force first, then one that moved to
 //! another file, then new ones by the order in which files changed and by the order of the text.
 
 use std::{collections::HashMap, path::PathBuf};
@@ -40,11 +40,11 @@ pub enum Claimant {
 /// Precedence of a claim; the least wins.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Strength {
-    /// The service holds all of its front ends, from the same file.
+    /// The service holds all of its frontends, from the same file.
     Holds,
-    /// The service holds all of its front ends, from another file.
+    /// The service holds all of its frontends, from another file.
     Moved,
-    /// The service claims a new front end.
+    /// The service claims a new frontend.
     New,
 }
 
@@ -74,7 +74,7 @@ pub fn conflicts(
     holders: &FrontendOwners,
     absent: &Unreadable<'_>,
 ) -> Vec<Conflict> {
-    let claimants = choices.iter().enumerate().flat_map(|(at, choice)| {
+    let all = choices.iter().enumerate().flat_map(|(at, choice)| {
         claimants(choice).map(move |(claimant, service)| {
             (
                 strength(choice, service, served),
@@ -85,7 +85,7 @@ pub fn conflicts(
             )
         })
     });
-    let mut claimants: Vec<_> = claimants.collect();
+    let mut claimants: Vec<_> = all.collect();
     claimants.sort_unstable_by(|a, b| (a.0, a.1, a.2, &a.3).cmp(&(b.0, b.1, b.2, &b.3)));
     let mut claims: HashMap<&Source, Claims<'_>> = HashMap::new();
     for (_, _, choice, _, service) in &claimants {

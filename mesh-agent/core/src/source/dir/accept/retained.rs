@@ -101,8 +101,8 @@ fn kept<'a>(
     let is_free = |key: &Key| {
         !present.contains(&(&choice.tracked.source, key.clone())) && !choice.dropped.contains(key)
     };
-    let blamed = choice.blamed.iter().map(|at| choice.services[*at]);
-    let blamed = blamed.map(|it| (Key::Service(it.name.clone()), Some(it.origin.clone())));
+    let services = choice.blamed.iter().map(|at| choice.services[*at]);
+    let blamed = services.map(|it| (Key::Service(it.name.clone()), Some(it.origin.clone())));
     let wrong = choice.latest.into_iter().flat_map(|file| &file.wrong);
     let wrong =
         wrong.filter_map(|it| Some((it.key.clone()?, Some(choice.tracked.origin(it.line)))));

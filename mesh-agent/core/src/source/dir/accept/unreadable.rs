@@ -1,5 +1,5 @@
-//! Front ends of services that cannot be read at present. Their rows stay in the kernel, so no
-//! other service gets these front ends.
+//! Frontends of services that cannot be read at present. Their rows stay in the kernel, so no
+//! other service gets these frontends.
 
 use std::collections::HashSet;
 
@@ -22,7 +22,7 @@ pub struct Unreadable<'a> {
 }
 
 impl<'a> Unreadable<'a> {
-    /// `holders` are the owners of front ends, now or when the agent started.
+    /// `holders` are the owners of frontends, now or when the agent started.
     pub fn new(holders: &'a FrontendOwners, complete: bool) -> Self {
         Self { holders, complete }
     }
@@ -36,7 +36,7 @@ impl<'a> Unreadable<'a> {
                     .all(|it| it.is_right() && it.tracked.is_whole())
     }
 
-    /// Returns the front ends of unreadable services of a source.
+    /// Returns the frontends of unreadable services of a source.
     pub fn of(&self, source: &Source, choices: &[Choice<'_>]) -> FrontendOwners {
         if self.is_none(choices) {
             return FrontendOwners::default();
@@ -47,10 +47,10 @@ impl<'a> Unreadable<'a> {
                 .iter()
                 .filter(|choice| choice.tracked.source == *source)
         };
-        let wrong = ours()
+        let problems = ours()
             .filter_map(|choice| choice.latest)
             .flat_map(|file| &file.wrong);
-        let wrong: HashSet<&ServiceName> = wrong.filter_map(|it| it.service.as_ref()).collect();
+        let wrong: HashSet<&ServiceName> = problems.filter_map(|it| it.service.as_ref()).collect();
         let is_whole = self.complete && ours().all(|choice| choice.tracked.is_whole());
         self.holders
             .of_others(|name| told.contains(name) || (is_whole && !wrong.contains(name)))
@@ -63,7 +63,7 @@ fn told<'c>(choice: &'c Choice<'_>) -> impl Iterator<Item = ServiceName> + 'c {
         Key::Service(name) => Some(name),
         Key::EndpointSlice(_) | Key::Endpoints(_) => None,
     };
-    let own = choice.base.into_iter().flat_map(Contents::objects);
-    let own = own.filter_map(move |(key, _): (Key, Item<'_>)| service(key));
+    let objects = choice.base.into_iter().flat_map(Contents::objects);
+    let own = objects.filter_map(move |(key, _): (Key, Item<'_>)| service(key));
     own.chain(choice.kept.keys().cloned().filter_map(service))
 }

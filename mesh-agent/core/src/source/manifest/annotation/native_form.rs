@@ -61,7 +61,7 @@ impl<'a> Native<'a> {
         }
     }
 
-    /// Adds the members of a mapping, except for those that have an annotation of their own.
+    /// Adds the members of a mapping, except for those that have their own annotation.
     fn add_members(
         &mut self,
         whole: Tree<'a>,

@@ -98,8 +98,8 @@ fn pairs(
     values: Entries<Scalar<HeaderText>>,
 ) -> impl Iterator<Item = Option<(Field<'_>, Header)>> {
     field.children().zip(values.0).map(|(field, value)| {
-        let name = field.name().and_then(|name| name.parse().ok());
-        let name = name.or_else(|| field.error("not the name of a header"));
+        let parsed = field.name().and_then(|name| name.parse().ok());
+        let name = parsed.or_else(|| field.error("not the name of a header"));
         Some((field, (name?, value.value()?)))
     })
 }

@@ -1,10 +1,10 @@
-//! What a pass of the probe found about each hook.
+//! The state of each hook, as a pass of the probe found it.
 
 use std::collections::BTreeMap;
 
 /// What the probe found about a hook.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Outcome {
+pub enum HookState {
     /// Its program did its part.
     Works,
     /// Its program did not run, or did something else.
@@ -13,11 +13,11 @@ pub enum Outcome {
     Unknown(String),
 }
 
-/// The outcome for each hook.
-pub type Pass = BTreeMap<&'static str, Outcome>;
+/// The state of each hook.
+pub type Pass = BTreeMap<&'static str, HookState>;
 
-impl Outcome {
-    /// Returns the worse of two outcomes for one hook.
+impl HookState {
+    /// Returns the worse of two states of one hook.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
         match (&self, &other) {
@@ -30,8 +30,8 @@ impl Outcome {
 
 /// Returns the hooks that fail.
 pub fn failing(pass: &Pass) -> Vec<&'static str> {
-    let fails = |outcome: &Outcome| matches!(outcome, Outcome::Fails(_));
-    let failing = pass.iter().filter(|(_, outcome)| fails(outcome));
+    let fails = |state: &HookState| matches!(state, HookState::Fails(_));
+    let failing = pass.iter().filter(|(_, state)| fails(state));
     failing.map(|(hook, _)| *hook).collect()
 }
 
@@ -40,18 +40,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_worse_of_two_outcomes_counts() {
+    fn the_worse_of_two_states_counts() {
         let (fails, unknown) = (
-            Outcome::Fails("lost".into()),
-            Outcome::Unknown("no IPv6".into()),
+            HookState::Fails("lost".into()),
+            HookState::Unknown("no IPv6".into()),
         );
         for (one, other, worse) in [
-            (Outcome::Works, Outcome::Works, Outcome::Works),
-            (Outcome::Works, unknown.clone(), unknown.clone()),
-            (unknown.clone(), Outcome::Works, unknown.clone()),
+            (HookState::Works, HookState::Works, HookState::Works),
+            (HookState::Works, unknown.clone(), unknown.clone()),
+            (unknown.clone(), HookState::Works, unknown.clone()),
             (fails.clone(), unknown.clone(), fails.clone()),
             (unknown, fails.clone(), fails.clone()),
-            (Outcome::Works, fails.clone(), fails),
+            (HookState::Works, fails.clone(), fails),
         ] {
             assert_eq!(one.and(other), worse);
         }
