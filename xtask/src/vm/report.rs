@@ -46,9 +46,11 @@ impl Report {
             .filter_map(|program| Some((&*self.kernel, &*program.name, program.verified?)))
     }
 
-    /// Returns whether this number of tests ran, and all passed.
+    /// Returns whether this number of tests ran, all passed, and the programs were attached in time.
     pub fn is_good(&self, enough: usize) -> bool {
-        self.tests.len() >= enough && self.tests.iter().all(|(_, result)| result == "ok")
+        self.tests.len() >= enough
+            && self.tests.iter().all(|(_, result)| result == "ok")
+            && self.attached.is_none_or(is_in_time)
     }
 }
 
@@ -102,6 +104,14 @@ fn attached(line: &str) -> Option<(u32, u32)> {
     }
 }
 
+/// Multiple of its limit above which a time fails: the speed of an emulated machine is that of its host, which may be
+/// busy.
+const TOLERANCE: u32 = 3;
+
+fn is_in_time((took, longest): (u32, u32)) -> bool {
+    took <= longest * TOLERANCE
+}
+
 /// `test uninstall::nothing_is_left ... ok`
 fn test(line: &str) -> Option<(String, String)> {
     let (name, result) = line.strip_prefix("test ")?.split_once(" ... ")?;
@@ -141,7 +151,11 @@ pub fn table(reports: &[Report]) -> String {
         let time = attached.map_or_else(
             || "-".into(),
             |(took, longest)| {
-                let late = if took > longest { "  LATE" } else { "" };
+                let late = match took > longest {
+                    true if is_in_time((took, longest)) => "  LATE",
+                    true => "  TOO LATE",
+                    false => "",
+                };
                 format!("after {took} ms, of at most {longest}{late}")
             },
         );
@@ -239,5 +253,14 @@ mod tests {
         let passed = read("test verified::all ... ok\n");
         assert!(passed.is_good(1) && !passed.is_good(2));
         assert!(!read("").is_good(1), "none ran");
+        let attached = |took| {
+            read(&format!(
+                "test attach_time::soon ... ok\nattached 6.1 {took} 5000\n"
+            ))
+        };
+        let [late, too_late] = [15_000, 15_001].map(attached);
+        assert!(late.is_good(1) && !too_late.is_good(1));
+        assert!(table(&[late]).contains(" of at most 5000  LATE\n"));
+        assert!(table(&[too_late]).contains(" of at most 5000  TOO LATE\n"));
     }
 }
