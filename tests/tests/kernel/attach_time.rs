@@ -8,8 +8,8 @@ use mesh_tests::{Node, machine};
 const LONGEST: Duration = Duration::from_millis(300);
 /// The same in an emulated machine.
 const LONGEST_EMULATED: Duration = Duration::from_secs(5);
-/// The same from Linux 7.3 on, which first analyses each function for every path of calls to it.
-const LONGEST_EMULATED_SINCE_7_3: Duration = Duration::from_secs(15);
+/// The same from Linux 7.1 on, which first analyses each function for every path of calls to it.
+const LONGEST_EMULATED_SINCE_7_1: Duration = Duration::from_secs(20);
 /// Other load of the machine slows one start, not all.
 const STARTS: usize = 3;
 /// The test fails above this multiple: other load may also last.
@@ -23,7 +23,7 @@ fn the_programs_are_attached_soon_after_the_start() {
         .expect("there is a start");
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").expect("/proc is mounted");
     let longest = match machine::is_emulated() {
-        true if series(&kernel) >= [7, 3] => LONGEST_EMULATED_SINCE_7_3,
+        true if series(&kernel) >= [7, 1] => LONGEST_EMULATED_SINCE_7_1,
         true => LONGEST_EMULATED,
         false => LONGEST,
     };
