@@ -1,9 +1,13 @@
 //! Builds the kernel programs and leaves the object in `OUT_DIR/mesh`.
 
-use std::process::Command;
+use std::{env, fs, path::Path, process::Command};
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use aya_build::{Package, Toolchain};
+use object::{
+    build::elf::{Builder, SectionData},
+    elf::SHT_STRTAB,
+};
 
 /// The toolchain that `cargo xtask setup` links on Debian, see there.
 const DISTRIBUTION: &str = "bpf";
@@ -14,7 +18,7 @@ fn main() -> anyhow::Result<()> {
     } else if can_build_core(DISTRIBUTION) {
         // A stable compiler builds `core` from source only when told that it may.
         // SAFETY: the build script has one thread here.
-        unsafe { std::env::set_var("RUSTC_BOOTSTRAP", "1") };
+        unsafe { env::set_var("RUSTC_BOOTSTRAP", "1") };
         Toolchain::Custom(DISTRIBUTION)
     } else {
         bail!("no compiler for the kernel programs on this machine: run `cargo xtask setup`");
@@ -26,10 +30,18 @@ fn main() -> anyhow::Result<()> {
     {
         bail!("no bpf-linker on this machine: run `cargo xtask setup`");
     }
-    let linker = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../mesh-ebpf/linker.sh");
+    let linker = Path::new(env!("CARGO_MANIFEST_DIR")).join("../mesh-ebpf/linker.sh");
     // SAFETY: as above.
-    unsafe { std::env::set_var("CARGO_TARGET_BPFEL_UNKNOWN_NONE_LINKER", linker) };
-    let features: &[&str] = match std::env::var_os("CARGO_FEATURE_KERNEL_LOG") {
+    unsafe { env::set_var("CARGO_TARGET_BPFEL_UNKNOWN_NONE_LINKER", linker) };
+    // Paths of this machine would be in the object, and make it differ from one that is built elsewhere.
+    for (name, value) in [
+        ("CARGO_UNSTABLE_TRIM_PATHS", "true"),
+        ("CARGO_PROFILE_RELEASE_TRIM_PATHS", "object"),
+    ] {
+        // SAFETY: as above.
+        unsafe { env::set_var(name, value) };
+    }
+    let features: &[&str] = match env::var_os("CARGO_FEATURE_KERNEL_LOG") {
         Some(_) => &["kernel-log"],
         None => &[],
     };
@@ -40,7 +52,32 @@ fn main() -> anyhow::Result<()> {
         ..Package::default()
     };
     println!("cargo:rerun-if-changed=../mesh-common/src");
-    aya_build::build_ebpf([ebpf], toolchain)
+    aya_build::build_ebpf([ebpf], toolchain)?;
+    let output = env::var_os("OUT_DIR").context("cargo sets OUT_DIR")?;
+    strip(&Path::new(&output).join("mesh"))
+}
+
+/// Removes the sections for debuggers, three quarters of the object. The kernel takes types and lines of source from
+/// `.BTF` and `.BTF.ext`.
+fn strip(file: &Path) -> anyhow::Result<()> {
+    let bytes = fs::read(file).with_context(|| file.display().to_string())?;
+    let mut object = Builder::read(&*bytes)?;
+    for section in &mut object.sections {
+        let name = section.name.as_slice();
+        section.delete = [&b".debug_"[..], b".rel.debug_"]
+            .iter()
+            .any(|start| name.starts_with(start));
+    }
+    // LLVM writes names of sections and of symbols into one section, which the builder cannot.
+    let names = object.sections.add();
+    names.name = b".shstrtab"[..].into();
+    names.sh_type = SHT_STRTAB;
+    names.sh_addralign = 1;
+    names.data = SectionData::SectionString;
+    object.delete_orphans();
+    let mut stripped = Vec::new();
+    object.write(&mut stripped)?;
+    fs::write(file, stripped).with_context(|| file.display().to_string())
 }
 
 /// Whether a rustup toolchain has the sources of `core`, which has no prebuilt form for the BPF
@@ -51,7 +88,6 @@ fn can_build_core(toolchain: &str) -> bool {
         .output();
     let Ok(output) = sysroot else { return false };
     let sysroot = String::from_utf8_lossy(&output.stdout);
-    let sources =
-        std::path::Path::new(sysroot.trim()).join("lib/rustlib/src/rust/library/core/Cargo.toml");
+    let sources = Path::new(sysroot.trim()).join("lib/rustlib/src/rust/library/core/Cargo.toml");
     output.status.success() && sources.exists()
 }

@@ -1,6 +1,10 @@
 //! Build, test and lint: cargo, after the setup steps that each needs.
 
-use std::{fs, path::Path, process::Command};
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use anyhow::Context;
 
@@ -144,11 +148,27 @@ pub fn build_agent() -> anyhow::Result<()> {
 /// that dependencies are built once. `profile` is the option that names the profile.
 pub fn optimised(arguments: &[&str], profile: &str) -> Command {
     let triple = workspace::triple();
-    // Not in the environment: tests that call cargo would inherit it.
-    let flags = format!(r#"target.{triple}.rustflags=["-Ctarget-feature=+crt-static"]"#);
+    let mut flags = vec!["-Ctarget-feature=+crt-static".to_owned()];
+    flags.extend(replaced_paths().map(|(path, name)| format!("--remap-path-prefix={path}={name}")));
+    // Not in the environment: tests that call cargo would inherit it. A list of strings is the same in JSON and TOML.
+    let flags = format!("target.{triple}.rustflags={}", serde_json::json!(flags));
     let mut cargo = cargo(arguments);
     cargo.args([profile, "dist", "--target", &triple, "--config", &flags]);
     cargo
+}
+
+/// Directories of this machine, and what programs name instead, for instance where they panic: a build in other
+/// directories gives the same programs. Of several that a path is in, the last counts.
+fn replaced_paths() -> [(String, &'static str); 3] {
+    let home = env::var_os("HOME").unwrap_or_default();
+    let cargo =
+        env::var_os("CARGO_HOME").map_or_else(|| Path::new(&home).join(".cargo"), PathBuf::from);
+    [
+        (workspace::root().into(), "/source"),
+        (cargo, "/cargo"),
+        (workspace::target(), "/target"),
+    ]
+    .map(|(path, name)| (path.display().to_string(), name))
 }
 
 /// Puts a copy in place of a program that may be running.

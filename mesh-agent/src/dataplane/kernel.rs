@@ -313,3 +313,22 @@ impl Dataplane for Kernel {
         self.capacity
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_object_has_types_and_lines_of_source_and_nothing_for_debuggers() {
+        let has = |text: &str| {
+            OBJECT
+                .windows(text.len())
+                .any(|part| part == text.as_bytes())
+        };
+        assert_eq!(
+            [".BTF.ext", "kernel.count(service.id, Counter::Failovers);"].map(has),
+            [true; 2]
+        );
+        assert_eq!([".debug_info", ".debug_str"].map(has), [false; 2]);
+    }
+}

@@ -9,6 +9,7 @@ mod rows;
 use std::{
     ffi::CString,
     io,
+    mem::offset_of,
     os::{
         fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
         unix::ffi::OsStrExt,
@@ -176,7 +177,14 @@ struct ProgQuery {
     prog_ids: u64,
     prog_cnt: u32,
     pad: u32,
+    prog_attach_flags: u64,
+    link_ids: u64,
+    link_attach_flags: u64,
+    /// Written by the kernel whatever the size of the struct, at least by Debian's 6.18.15 and 7.0.13: a shorter
+    /// struct would have the bytes behind it overwritten.
+    revision: u64,
 }
+const _: () = assert!(offset_of!(ProgQuery, revision) == 56 && size_of::<ProgQuery>() == 64);
 
 /// `BPF_CGROUP_MAX_PROGS`: most programs of one type that the kernel attaches to one cgroup.
 const MAX_PROGRAMS: usize = 64;

@@ -82,6 +82,7 @@ fn a_kernel_that_is_too_old_is_named_in_one_sentence_with_the_one_that_is_needed
     let mut command: Command = node.mesh_agent(node.directories().run());
     let name = "BPF atomic operations that return a value";
     let outcome = CommandResult::of(command.env(MISSING, name), PATIENCE);
+    println!("{}", outcome.stderr);
     assert_eq!(outcome.code, Some(1), "{outcome:#?}");
     assert_eq!(outcome.stderr.lines().count(), 1, "{outcome:#?}");
     let words = [

@@ -16,19 +16,19 @@ use crate::{
     packages::Packages,
 };
 
-const VIP: &str = "10.96.0.10:80";
+pub const VIP: &str = "10.96.0.10:80";
 const SETTINGS: &str = "/etc/mesh-agent/agent.yaml";
 const PINS: &str = "/sys/fs/bpf/mesh-agent";
 
 /// Objects of a machine's agent in the kernel.
-struct InKernel {
-    programs: BTreeSet<u32>,
-    maps: BTreeSet<u32>,
-    links: BTreeSet<u32>,
+pub struct InKernel {
+    pub programs: BTreeSet<u32>,
+    pub maps: BTreeSet<u32>,
+    pub links: BTreeSet<u32>,
 }
 
 impl InKernel {
-    fn of(machine: &Machine) -> Self {
+    pub fn of(machine: &Machine) -> Self {
         let status = machine.expect(["meshctl", "status", "-o", "json"]);
         let hooks = serde_json::from_str::<Status>(&status)
             .unwrap_or_else(|error| panic!("{status}: {error}"))
@@ -43,7 +43,7 @@ impl InKernel {
 }
 
 /// Writes a service file as a user does, and waits until it is served.
-fn serve_cart(node: &Node, machine: &Machine) -> mesh_tests::Server {
+pub fn serve_cart(node: &Node, machine: &Machine) -> mesh_tests::Server {
     let server = node.server("a");
     let cart = service("shop/cart")
         .address("10.96.0.10")
@@ -53,7 +53,7 @@ fn serve_cart(node: &Node, machine: &Machine) -> mesh_tests::Server {
         machine.path("/etc/mesh-agent/services.d/cart.yaml"),
         cart.to_string(),
     )
-    .expect("the package has the directory");
+    .expect("package and unit make the directory");
     let mut client = node.client();
     wait::until("the service", PATIENCE, || {
         client.tcp(VIP).once().answers == counts([("a", 1)])

@@ -111,12 +111,18 @@ impl Machine {
 
     /// Installs a package of this machine with `dpkg --install`.
     pub fn install(&self, package: &Path) -> CommandResult {
-        let name = package.file_name().expect("a package has a name");
-        fs::copy(package, self.path("/tmp").join(name)).expect("the machine has room");
-        let inside = Path::new("/tmp").join(name);
-        let outcome = self.run(["dpkg", "--install", &inside.to_string_lossy()]);
-        fs::remove_file(self.path("/tmp").join(name)).expect("the package was copied");
+        let inside = self.copy(package);
+        let outcome = self.run(["dpkg", "--install", &inside]);
+        fs::remove_file(self.path(&inside)).expect("the package was copied");
         outcome.expect_success()
+    }
+
+    /// Copies a file of this machine to that machine; returns its path there.
+    pub fn copy(&self, file: &Path) -> String {
+        let name = file.file_name().expect("a file has a name");
+        let inside = format!("/tmp/{}", name.display());
+        fs::copy(file, self.path(&inside)).expect("the machine has room");
+        inside
     }
 
     /// Returns the path on this machine of a file of that machine.

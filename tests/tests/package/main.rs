@@ -2,10 +2,11 @@
 //! in containers. Each test makes the packages that it needs.
 //!
 //! ```text
-//! packages ──► machine    (namespaces, a clean Debian, systemd)     ──► debian
+//! packages ──► machine    (namespaces, a clean Debian, systemd)     ──► debian, archive
 //!          └─► container  (namespaces, crun, what the DaemonSet asks) ──► image
 //! ```
 
+mod archive;
 mod container;
 mod daemonset;
 mod debian;

@@ -1,6 +1,6 @@
 //! The programs need no file of the distribution that they run on.
 
-use std::process::Command;
+use std::{env, fs, path::Path, process::Command};
 
 use mesh_tests::{binary, command_result::CommandResult, node::PATIENCE, requirements};
 
@@ -26,5 +26,22 @@ fn programs_run_in_an_otherwise_empty_root() {
             .arg("--help");
         let help = CommandResult::of(&mut command, PATIENCE).expect_success();
         assert!(help.stdout.contains(&format!("Usage: {name}")), "{help:#?}");
+    }
+}
+
+#[test]
+fn programs_name_no_directory_of_the_machine_that_built_them() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).parent();
+    let source = source.expect("the tests lie in the repository");
+    let home = env::var_os("HOME").expect("a home");
+    for name in PROGRAMS {
+        let program = fs::read(binary::find(name)).expect("it can be read");
+        for directory in [source.as_os_str(), &home] {
+            let text = [directory.as_encoded_bytes(), b"/"].concat();
+            let at = program.windows(text.len()).position(|part| part == text);
+            let around = at.map(|at| program[at..].escape_ascii().take(200).collect::<Vec<_>>());
+            let around = around.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+            assert_eq!(around, None, "{name}");
+        }
     }
 }

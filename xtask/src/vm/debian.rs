@@ -15,25 +15,39 @@ pub struct Kernel {
     pub image: PathBuf,
 }
 
-/// Returns the newest kernel of a series: from the archives of this machine where they have one,
-/// else from [others](Lists::others).
-pub fn kernel(directory: &Path, series: &str) -> anyhow::Result<Kernel> {
-    let mut lists = Lists::Machine;
-    let package = match newest(&known(&lists)?, series) {
-        Some(package) => package,
-        None => {
-            lists = Lists::others(directory)?;
-            newest(&known(&lists)?, series).with_context(|| {
-                format!("neither Debian's nor Ubuntu's package lists have a Linux {series}")
-            })?
-        }
-    };
-    let release = release(&package)
+/// Returns the newest kernel of each series: from the archives of this machine where they have one,
+/// else from [others](Lists::others), whose lists are fetched once.
+pub fn kernels<'a>(directory: &Path, series: &[&'a str]) -> anyhow::Result<Vec<(&'a str, Kernel)>> {
+    let here = known(&Lists::Machine)?;
+    let mut elsewhere = None;
+    let mut kernels = Vec::new();
+    for series in series {
+        let kernel = match newest(&here, series) {
+            Some(package) => kernel(directory, &Lists::Machine, &package)?,
+            None => {
+                if elsewhere.is_none() {
+                    let lists = Lists::others(directory)?;
+                    elsewhere = Some((known(&lists)?, lists));
+                }
+                let (known, lists) = elsewhere.as_ref().expect("it was fetched");
+                let package = newest(known, series).with_context(|| {
+                    format!("neither Debian's nor Ubuntu's package lists have a Linux {series}")
+                })?;
+                kernel(directory, lists, &package)?
+            }
+        };
+        kernels.push((*series, kernel));
+    }
+    Ok(kernels)
+}
+
+fn kernel(directory: &Path, lists: &Lists, package: &str) -> anyhow::Result<Kernel> {
+    let release = release(package)
         .context("a kernel's package has its release in its name")?
         .to_owned();
     let own = format!("linux-binary-{release}");
     // From 6.19 on, Debian has the image in a separate package.
-    let image = match image_in(&lists.unpacked(directory, &package)?, &release) {
+    let image = match image_in(&lists.unpacked(directory, package)?, &release) {
         Some(image) => image,
         None => image_in(&lists.unpacked(directory, &own)?, &release)
             .with_context(|| format!("neither {package} nor {own} has a kernel image"))?,

@@ -1,13 +1,15 @@
 //! Boots an emulated machine.
 
 use std::{
+    env,
     io::{BufRead, BufReader},
     path::Path,
     process::{Command, Stdio},
 };
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 
+use super::recorded;
 use crate::run;
 
 /// Timeout of all tests of one kernel, seconds. An emulated processor is about ten times slower.
@@ -16,14 +18,14 @@ const LONGEST: &str = "1200";
 /// Exit code of `timeout` when the time is over.
 const TIMED_OUT: i32 = 124;
 
-/// Boots a kernel of a series. Prints the output of the tests as it comes, and returns it. The output
-/// of the kernel goes to `console`.
+/// Boots a kernel of a series. Prints the output of the tests as it comes. Returns it, and why the
+/// machine ended unless it powered off. The output of the kernel goes to `console`.
 pub fn boot(
     series: &str,
     kernel: &Path,
     initramfs: &Path,
     console: &Path,
-) -> anyhow::Result<String> {
+) -> anyhow::Result<(String, Option<String>)> {
     let mut command = command(kernel, initramfs, console);
     println!("$ {}", run::line(&command));
     let mut machine = command
@@ -39,18 +41,14 @@ pub fn boot(
         said += &(line + "\n");
     }
     let status = machine.wait()?;
-    match status.code() {
-        Some(0) => Ok(said),
-        Some(TIMED_OUT) => bail!(
-            "the machine did not end within {LONGEST} s; its console is {}",
-            console.display()
-        ),
-        _ => bail!(
-            "{}: {status}; the machine's console is {}",
-            run::line(&command),
-            console.display()
-        ),
-    }
+    let broken = match status.code() {
+        Some(0) => None,
+        Some(TIMED_OUT) => Some(format!("did not end within {LONGEST} s")),
+        _ => Some(format!("ended with {status}")),
+    };
+    let broken =
+        broken.map(|reason| format!("the machine {reason}; its console is {}", console.display()));
+    Ok((said, broken))
 }
 
 /// Returns the command of the emulator. Without KVM, which virtual machines often have but cannot use.
@@ -70,13 +68,8 @@ fn command(kernel: &Path, initramfs: &Path, console: &Path) -> Command {
         "2G",
         "-nodefaults",
     ]);
-    command.args([
-        "-no-reboot",
-        "-display",
-        "none",
-        "-append",
-        "console=ttyS0 panic=-1 quiet no_timer_check",
-    ]);
+    command.args(["-no-reboot", "-display", "none"]);
+    command.arg("-append").arg(parameters());
     command
         .arg("-kernel")
         .arg(kernel)
@@ -87,4 +80,13 @@ fn command(kernel: &Path, initramfs: &Path, console: &Path) -> Command {
         .arg(format!("file:{}", console.display()))
         .args(["-serial", "stdio"]);
     command
+}
+
+/// Returns the parameters of the kernel. One that it does not know is in the environment of the tests.
+fn parameters() -> String {
+    let mut parameters = "console=ttyS0 panic=-1 quiet no_timer_check".to_owned();
+    if env::var_os(recorded::UPDATE).is_some() {
+        parameters += &format!(" {}=1", recorded::UPDATE);
+    }
+    parameters
 }
