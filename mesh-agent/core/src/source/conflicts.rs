@@ -114,7 +114,12 @@ fn defined_twice(service: &Service, first: &Origin) -> ConfigError {
     }
 }
 
-fn conflict(frontend: FrontendAddress, first: &Service, service: &Service) -> Option<ConfigError> {
+/// Returns the error of a service that asks for a front end of another one.
+pub fn conflict(
+    frontend: FrontendAddress,
+    first: &Service,
+    service: &Service,
+) -> Option<ConfigError> {
     // A service that is defined twice conflicts in every front end; one error is enough.
     if first.name == service.name {
         return None;
@@ -148,7 +153,7 @@ pub fn asks_no_more(service: &Service, held: &Service) -> bool {
 
 /// Returns the front ends that a service claims inside the cluster. A conflict over one makes the
 /// service wrong. Addresses from the pool are checked where they are allocated.
-fn frontends(service: &Service) -> impl Iterator<Item = FrontendAddress> {
+pub fn frontends(service: &Service) -> impl Iterator<Item = FrontendAddress> {
     service
         .addresses
         .given()
