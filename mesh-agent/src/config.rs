@@ -7,6 +7,7 @@
 //! ```
 
 mod bounds;
+mod clusters;
 mod confinement;
 mod empty;
 mod error;

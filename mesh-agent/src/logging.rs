@@ -47,11 +47,11 @@ impl Default for Filter {
 
 impl Filter {
     /// The level applies to the crates of the agent that log. Libraries, including the loader of the programs, log
-    /// warnings only.
+    /// warnings only. The Kubernetes client logs nothing: the agent reports each failure itself.
     fn of(level: LevelFilter) -> Self {
         let others = level.min(LevelFilter::WARN);
         Self(format!(
-            "{others},mesh_agent={level},mesh_api={level},audit={level}"
+            "{others},kube_client=off,kube_runtime=off,mesh_agent={level},mesh_api={level},audit={level}"
         ))
     }
 }
@@ -201,19 +201,25 @@ mod tests {
         let filter = |text: &str| text.parse::<Filter>().map(|Filter(directives)| directives);
         assert_eq!(
             filter("debug"),
-            Ok("warn,mesh_agent=debug,mesh_api=debug,audit=debug".into())
+            Ok(
+                "warn,kube_client=off,kube_runtime=off,mesh_agent=debug,mesh_api=debug,audit=debug"
+                    .into()
+            )
         );
         assert_eq!(
             filter("INFO"),
-            Ok("warn,mesh_agent=info,mesh_api=info,audit=info".into())
+            Ok(
+                "warn,kube_client=off,kube_runtime=off,mesh_agent=info,mesh_api=info,audit=info"
+                    .into()
+            )
         );
         assert_eq!(
             filter("error"),
-            Ok("error,mesh_agent=error,mesh_api=error,audit=error".into())
+            Ok("error,kube_client=off,kube_runtime=off,mesh_agent=error,mesh_api=error,audit=error".into())
         );
         assert_eq!(
             filter("off"),
-            Ok("off,mesh_agent=off,mesh_api=off,audit=off".into())
+            Ok("off,kube_client=off,kube_runtime=off,mesh_agent=off,mesh_api=off,audit=off".into())
         );
         assert_eq!(filter("warn,aya=debug"), Ok("warn,aya=debug".into()));
         assert_eq!(Filter::default(), "info".parse().unwrap());

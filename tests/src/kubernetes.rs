@@ -55,6 +55,11 @@ pub fn list<'a>(objects: impl IntoIterator<Item = &'a Object>) -> String {
 }
 
 impl Object {
+    /// Returns the JSON.
+    pub const fn value(&self) -> &Value {
+        &self.0
+    }
+
     /// Sets a field below `spec`.
     #[must_use]
     pub fn spec(self, field: &str, value: Value) -> Self {

@@ -24,6 +24,7 @@
 //! run was killed ([`sweep`]).
 
 pub mod api;
+pub mod api_server;
 pub mod bench;
 pub mod binary;
 pub mod blackhole;
@@ -50,6 +51,7 @@ pub mod sweep;
 pub mod unprivileged;
 pub mod wait;
 
+pub use api_server::ApiServer;
 pub use client::{Client, ConnectReport};
 pub use kubernetes::Object;
 pub use manifest::{Manifest, service};

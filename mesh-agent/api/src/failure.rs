@@ -11,7 +11,7 @@ use super::{
     suggestions, types,
     view::{Refusal, Stopped},
 };
-use crate::model::ServiceName;
+use crate::model::{ServiceName, place};
 
 /// Why a request failed.
 #[derive(Debug, thiserror::Error)]
@@ -31,7 +31,7 @@ pub enum Failure {
         asked: ServiceName,
         known: Vec<ServiceName>,
     },
-    #[error("{} is left out because of {}:{}; `meshctl status` says what is wrong", .0.name, .0.file, .0.line)]
+    #[error("{} is left out because of {}; `meshctl status` says what is wrong", .0.name, place(&.0.file, .0.line))]
     Wrong(Box<types::Wrong>),
     #[error("{0}")]
     Read(String),

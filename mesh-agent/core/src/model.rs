@@ -20,7 +20,7 @@ pub use self::{
     check_policy::{CheckOrigin, CheckPolicy},
     endpoint::{Condition, Endpoint},
     frontend::{Addresses, External, FrontendKind, InternalTraffic, Unserved},
-    name::{Origin, ServiceName},
+    name::{Origin, ServiceName, place},
     refused::Refused,
     service::{Affinity, AffinityClient, Protocol, Service, ServicePort, Services, Traffic},
     traffic::{

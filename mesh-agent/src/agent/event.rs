@@ -23,7 +23,7 @@ pub(super) enum Event {
     /// A source ended, for this reason. It is started again.
     SourceEnded {
         /// Name of the source.
-        source: &'static str,
+        source: Arc<str>,
         /// Why it ended.
         reason: String,
     },

@@ -59,9 +59,9 @@ pub(super) struct Owner<D> {
     overrides: OverrideFile,
     world: Arc<World>,
     /// Names of all sources.
-    source_names: Vec<&'static str>,
+    source_names: Vec<Arc<str>>,
     /// The last update of each source.
-    sources: BTreeMap<&'static str, SourceUpdate>,
+    sources: BTreeMap<Arc<str>, SourceUpdate>,
     /// What services hold, as of the last merge.
     holdings: Holdings,
     /// All sources, merged.
@@ -136,7 +136,7 @@ struct Problems {
     excluded: Vec<String>,
     links: Vec<String>,
     /// Sources that ended, until they send an update.
-    sources: BTreeMap<&'static str, String>,
+    sources: BTreeMap<Arc<str>, String>,
 }
 
 impl<D: Dataplane> Owner<D> {

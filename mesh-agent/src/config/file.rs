@@ -11,6 +11,7 @@ use std::{
 
 use super::{
     bounds::Bounds,
+    clusters::Clusters,
     confinement::Confinement,
     given::Given,
     health_checks::HealthChecks,
@@ -23,8 +24,10 @@ use crate::{
 
 const DEFAULT: &str = "/etc/mesh-agent/agent.yaml";
 
-const KNOWN: [&str; 32] = [
+const KNOWN: [&str; 34] = [
     "services",
+    "kubernetes",
+    "kubeconfig",
     "cgroup",
     "pinDir",
     "socket",
@@ -146,6 +149,7 @@ fn document(document: &Document<'_>) -> Given {
             .list("services")
             .filter_map(|field| from_file(field, text::services))
             .collect(),
+        clusters: Clusters::read(root),
         cgroup: path("cgroup"),
         pin_dir: path("pinDir"),
         socket: path("socket"),

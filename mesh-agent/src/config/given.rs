@@ -8,6 +8,7 @@ use mesh_common::abi::capacity;
 
 use super::{
     bounds::Bounds,
+    clusters::Clusters,
     confinement::Confinement,
     error::{named, reason, reasons},
     health_checks::HealthChecks,
@@ -25,6 +26,9 @@ pub struct Given {
     /// one [default: /etc/mesh-agent/services.d]
     #[arg(long, env = "MESH_SERVICES", value_name = "[NAME=]DIR", value_delimiter = ',', value_parser = parsed(text::services))]
     pub(super) services: Vec<Parsed<ServiceDir>>,
+    /// Clusters whose services are watched.
+    #[command(flatten)]
+    pub(super) clusters: Clusters,
     /// Serve the processes of this cgroup [default: the cgroup2 mount in /proc/self/mounts]
     #[arg(long, env = "MESH_CGROUP", value_name = "PATH", value_parser = text::path())]
     pub(super) cgroup: Option<PathBuf>,
@@ -122,6 +126,7 @@ impl Given {
             wrong.extend(reasons.into_iter().map(|reason| named(flag, reason)));
         };
         note("services", reasons(&self.services));
+        self.clusters.wrong(&mut note);
         note("metrics", reason(self.metrics.as_ref()));
         note("vip-pool", reasons(&self.vip_pool));
         self.bounds.wrong(&mut note);
@@ -154,6 +159,7 @@ impl Given {
             } else {
                 self.services
             },
+            clusters: self.clusters.or(other.clusters),
             cgroup: self.cgroup.or(other.cgroup),
             pin_dir: self.pin_dir.or(other.pin_dir),
             socket: self.socket.or(other.socket),

@@ -21,7 +21,7 @@ use crate::{
     metrics,
     model::{Admission, CheckPolicy, Locality},
     mounts,
-    source::{Serve, ServiceDir},
+    source::{Serve, ServiceDir, kubernetes::Cluster},
 };
 
 /// `--pin-dir` if not given.
@@ -36,6 +36,8 @@ pub(super) const STATE_DIR: &str = "/var/lib/mesh-agent";
 pub struct Settings {
     /// Directories of service files.
     pub services: Vec<ServiceDir>,
+    /// Clusters whose services are watched.
+    pub clusters: Vec<Cluster>,
     /// Cgroup whose processes are served.
     pub cgroup: PathBuf,
     /// Directory on a bpffs where links and maps are pinned.
@@ -113,7 +115,8 @@ pub(super) fn complete(given: Given, wrong: &mut Vec<String>) -> Option<Settings
     let sockets = valid(given.max_sockets).unwrap_or(capacity::SOCKETS);
     let within =
         |root: &Path, paths: Vec<PathBuf>| paths.into_iter().map(|path| root.join(path)).collect();
-    let service_dirs = service_dirs(all_valid(given.services), wrong);
+    let clusters = given.clusters.complete(wrong);
+    let service_dirs = service_dirs(all_valid(given.services), !clusters.is_empty(), wrong);
     let cgroup = given
         .cgroup
         .or_else(|| cgroup2().map_err(|reason| wrong.push(reason)).ok())?;
@@ -125,6 +128,7 @@ pub(super) fn complete(given: Given, wrong: &mut Vec<String>) -> Option<Settings
     };
     Some(Settings {
         services: service_dirs,
+        clusters,
         excluded_cgroups: within(&cgroup, given.exclude_cgroup),
         excluded_netns: within(Path::new("/run/netns"), given.exclude_netns),
         cgroup,
@@ -161,12 +165,21 @@ pub(super) fn complete(given: Given, wrong: &mut Vec<String>) -> Option<Settings
     })
 }
 
-fn service_dirs(given: Vec<ServiceDir>, wrong: &mut Vec<String>) -> Vec<ServiceDir> {
+/// Returns the directories of services. Without a cluster to watch there is a default.
+fn service_dirs(
+    given: Vec<ServiceDir>,
+    has_cluster: bool,
+    wrong: &mut Vec<String>,
+) -> Vec<ServiceDir> {
     if let Err(error) = ServiceDir::check(&given) {
         wrong.push(named("services", &error.to_string()));
     }
     let default = || vec![PathBuf::from("/etc/mesh-agent/services.d").into()];
-    if given.is_empty() { default() } else { given }
+    if given.is_empty() && !has_cluster {
+        default()
+    } else {
+        given
+    }
 }
 
 /// Returns the cgroup2 mount point of this machine.

@@ -19,7 +19,7 @@ use std::{
 use tempfile::TempDir;
 
 use crate::{
-    Client, Server, binary, blackhole::Blackhole, command_result::CommandResult,
+    ApiServer, Client, Server, binary, blackhole::Blackhole, command_result::CommandResult,
     machine_lock::MachineLock, place::Place, server::Manner,
 };
 
@@ -71,6 +71,15 @@ impl Node {
     /// A server at the address of an earlier one.
     pub fn server_again(&self, name: &str, at: SocketAddr) -> Server {
         Server::start_at(Manner::Closes, &self.place.netns, name, at)
+    }
+
+    /// An API server of a cluster, on an IPv4 loopback address of its own. The next agent watches
+    /// it.
+    pub fn api_server(&mut self) -> ApiServer {
+        let api = ApiServer::start(&self.place.netns, (self.next_ip(), 6443).into());
+        let kubeconfig = api.kubeconfig(self.scratch.path());
+        self.add_flags(&format!("--kubeconfig {}", kubeconfig.display()));
+        api
     }
 
     /// Opens an endpoint, on its own IPv4 loopback address, that never answers.

@@ -7,6 +7,7 @@ mod behaviours;
 mod bpftool;
 mod cli;
 mod confinement;
+mod cluster;
 mod connect_variants;
 mod doctor;
 mod failed_switch;

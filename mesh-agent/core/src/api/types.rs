@@ -177,7 +177,7 @@ pub struct Hook {
 pub struct ConfigProblem {
     /// File.
     pub file: String,
-    /// Line, from one.
+    /// Line, from one; 0 for an object of a cluster.
     pub line: u32,
     /// Path of the field, like `services[2].ports[0].port`; empty when the error is not about a field.
     #[serde(default)]
@@ -232,7 +232,8 @@ impl fmt::Display for ConfigProblem {
             reason,
         } = self;
         let separator = if field.is_empty() { "" } else { ": " };
-        write!(f, "{file}:{line}: {field}{separator}{reason}")
+        let place = model::place(file, *line);
+        write!(f, "{place}: {field}{separator}{reason}")
     }
 }
 

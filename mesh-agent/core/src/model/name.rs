@@ -27,22 +27,25 @@ pub enum Origin {
         /// Line.
         line: u32,
     },
+    /// An object of a cluster, in words: `Service shop/cart`.
+    Object(Arc<PathBuf>),
     /// A file or directory that the agent keeps.
     State(Arc<PathBuf>),
 }
 
 impl Origin {
-    /// Returns what holds it: the file. Errors are counted for each.
+    /// Returns what holds it: the file or object. Errors are counted for each.
     pub const fn document(&self) -> &Arc<PathBuf> {
         match self {
-            Self::Line { file, .. } | Self::State(file) => file,
+            Self::Line { file, .. } | Self::Object(file) | Self::State(file) => file,
         }
     }
 
-    /// Returns the line, or 1 where there are no lines.
+    /// Returns the line: 0 for an object, which has no lines.
     pub const fn line(&self) -> u32 {
         match self {
             Self::Line { line, .. } => *line,
+            Self::Object(_) => 0,
             Self::State(_) => 1,
         }
     }
@@ -54,13 +57,21 @@ impl Origin {
                 file: Arc::clone(file),
                 line,
             },
-            Self::State(_) => self.clone(),
+            Self::Object(_) | Self::State(_) => self.clone(),
         }
     }
 }
 
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.document().display(), self.line())
+        f.write_str(&place(&self.document().display().to_string(), self.line()))
+    }
+}
+
+/// Formats an origin: `file:line`, or the object alone where there are no lines.
+pub fn place(document: &str, line: u32) -> String {
+    match line {
+        0 => document.to_owned(),
+        line => format!("{document}:{line}"),
     }
 }

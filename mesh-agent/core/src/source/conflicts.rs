@@ -122,7 +122,12 @@ fn defined_twice(service: &Service, first: &Origin) -> ConfigError {
     }
 }
 
-fn conflict(frontend: FrontendAddress, first: &Service, service: &Service) -> Option<ConfigError> {
+/// Returns the error of a service that asks for a frontend of another one.
+pub fn conflict(
+    frontend: FrontendAddress,
+    first: &Service,
+    service: &Service,
+) -> Option<ConfigError> {
     // A service that is defined twice conflicts in every frontend; one error is enough.
     if first.name == service.name {
         return None;
@@ -156,7 +161,7 @@ pub fn asks_no_more(service: &Service, held: &Service) -> bool {
 
 /// Returns the frontends that a service claims inside the cluster. A conflict over one makes the
 /// service wrong. Addresses from the pool are checked where they are allocated.
-fn frontends(service: &Service) -> impl Iterator<Item = FrontendAddress> {
+pub fn frontends(service: &Service) -> impl Iterator<Item = FrontendAddress> {
     service
         .addresses
         .given()

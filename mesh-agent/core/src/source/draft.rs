@@ -3,7 +3,7 @@
 mod extract;
 mod repeated;
 
-use std::{mem, path::PathBuf, sync::Arc};
+use std::{mem, sync::Arc};
 
 pub use self::extract::Extracts;
 use self::repeated::Repeated;
@@ -32,7 +32,8 @@ const MOST_REPEATED: usize = 1 << 10;
 
 /// The parts of the file that are read so far.
 pub struct Draft<'p> {
-    path: &'p Arc<PathBuf>,
+    /// The file or object.
+    origin: &'p Origin,
     serve: Serve,
     /// The objects that are right.
     pub contents: Contents,
@@ -60,9 +61,9 @@ pub struct Draft<'p> {
 
 impl<'p> Draft<'p> {
     /// Creates an empty draft.
-    pub fn new(path: &'p Arc<PathBuf>, serve: Serve) -> Self {
+    pub fn new(origin: &'p Origin, serve: Serve) -> Self {
         Self {
-            path,
+            origin,
             serve,
             contents: Contents::default(),
             repeated: Repeated::default(),
@@ -80,10 +81,7 @@ impl<'p> Draft<'p> {
 
     /// Returns the origin of a field.
     pub fn origin(&self, field: Field<'_>) -> Origin {
-        Origin::Line {
-            file: Arc::clone(self.path),
-            line: field.line(),
-        }
+        self.origin.at(field.line())
     }
 
     /// Returns which services are served.
@@ -102,9 +100,9 @@ impl<'p> Draft<'p> {
         self.repeated = Repeated::default();
     }
 
-    /// Returns the file, and which services are served.
-    pub fn settings(&self) -> (&'p Arc<PathBuf>, Serve) {
-        (self.path, self.serve)
+    /// Returns the file or object, and which services are served.
+    pub fn settings(&self) -> (&'p Origin, Serve) {
+        (self.origin, self.serve)
     }
 
     /// Reads one object. If anything in it is wrong, the whole object is dropped.
@@ -152,7 +150,7 @@ impl<'p> Draft<'p> {
     /// Returns the draft of the present document.
     pub fn open(&mut self) -> &mut Self {
         self.open.get_or_insert_with(|| {
-            let mut open = Self::new(self.path, self.serve);
+            let mut open = Self::new(self.origin, self.serve);
             open.picks.wanted = Arc::clone(&self.picks.wanted);
             Box::new(open)
         })

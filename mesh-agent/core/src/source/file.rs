@@ -87,9 +87,32 @@ impl PartialEq for Identity {
 impl File {
     /// Reads all documents of a file.
     pub fn parse(path: &Arc<PathBuf>, identity: Identity, bytes: Vec<u8>, serve: Serve) -> Self {
-        let mut draft = Draft::new(path, serve);
+        let origin = Origin::Line {
+            file: Arc::clone(path),
+            line: 1,
+        };
+        Self::parse_as(&origin, is_json(path), identity, bytes, serve)
+    }
+
+    /// Reads an object of a cluster, in JSON.
+    pub fn parse_object(origin: &Origin, bytes: Vec<u8>, serve: Serve) -> Self {
+        let identity = Identity {
+            device: 0,
+            inode: 0,
+        };
+        Self::parse_as(origin, true, identity, bytes, serve)
+    }
+
+    fn parse_as(
+        origin: &Origin,
+        is_json: bool,
+        identity: Identity,
+        bytes: Vec<u8>,
+        serve: Serve,
+    ) -> Self {
+        let mut draft = Draft::new(origin, serve);
         match text(&bytes) {
-            Ok(text) if is_json(path) => document::read_json(text, &mut draft),
+            Ok(text) if is_json => document::read_json(text, &mut draft),
             Ok(text) => document::read(text, &mut draft),
             Err(problem) => draft.give_up(problem),
         }
@@ -113,16 +136,10 @@ impl File {
                           line,
                           field,
                           reason,
-                      }| {
-            let origin = Origin::Line {
-                file: Arc::clone(path),
-                line,
-            };
-            ConfigError {
-                origin,
-                field,
-                reason,
-            }
+                      }| ConfigError {
+            origin: origin.at(line),
+            field,
+            reason,
         };
         let errors = first.into_iter().map(locate).collect();
         Self {
@@ -142,8 +159,8 @@ impl File {
         let Ok(text) = std::str::from_utf8(self.text.bytes()) else {
             return BTreeMap::new();
         };
-        let path = Arc::new(PathBuf::new());
-        let mut draft = Draft::new(&path, Serve::All);
+        let nowhere = Origin::Object(Arc::default());
+        let mut draft = Draft::new(&nowhere, Serve::All);
         draft.picks = Extracts {
             wanted: Arc::new(wanted),
             texts: BTreeMap::new(),

@@ -15,6 +15,7 @@
 
 mod address_families;
 mod admission;
+pub mod cluster;
 mod conflicts;
 mod contents;
 pub mod digest;
@@ -37,6 +38,7 @@ pub mod merge;
 mod native;
 pub mod nested_services;
 mod object;
+mod parallel;
 mod port;
 pub mod scan;
 pub mod schema;
@@ -51,6 +53,7 @@ mod value;
 
 pub use self::{
     error_limit::refused as bound_refused,
+    object::{Key, Kind},
     serve::Serve,
     service_dir::{ServiceDir, ServiceDirError, Source},
     source_update::{Definitions, SourceUpdate},

@@ -3,7 +3,7 @@
 
 mod endpoint;
 
-use std::{path::PathBuf, sync::Arc};
+use std::sync::Arc;
 
 use self::endpoint::Listed;
 use super::{
@@ -30,13 +30,13 @@ pub fn read(document: Field<'_>, into: &mut Draft<'_>) {
 
 /// Reads a service.
 pub fn read_element(field: Field<'_>, into: &mut Draft<'_>) -> bool {
-    let (file, serve) = into.settings();
+    let (document, serve) = into.settings();
     into.object(
         field,
         0,
         || WrongObject::service(field, Some(field)),
         |into| {
-            let Some((service, enabled)) = service(field, file) else {
+            let Some((service, enabled)) = service(field, document) else {
                 return;
             };
             match serve.opted_out(enabled, "enabled") {
@@ -55,7 +55,7 @@ pub fn read_element(field: Field<'_>, into: &mut Draft<'_>) -> bool {
 }
 
 /// Reads a service, and whether `enabled` is set.
-fn service(field: Field<'_>, file: &Arc<PathBuf>) -> Option<(Service, Option<bool>)> {
+fn service(field: Field<'_>, document: &Origin) -> Option<(Service, Option<bool>)> {
     let mut form: ServiceForm = setting::read(field)?;
     let taken = form.take_settings(field);
     let name = name(form.name, form.namespace, field);
@@ -82,10 +82,7 @@ fn service(field: Field<'_>, file: &Arc<PathBuf>) -> Option<(Service, Option<boo
         .map_or(Some(None), |form| form.model().map(Some));
     let service = Service {
         name: name?,
-        origin: Origin::Line {
-            file: Arc::clone(file),
-            line: field.line(),
-        },
+        origin: document.at(field.line()),
         addresses: addresses??,
         external: external?,
         ports: ports?,

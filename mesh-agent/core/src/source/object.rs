@@ -34,6 +34,13 @@ impl Key {
             Self::Endpoints(_) => Kind::Endpoints,
         }
     }
+
+    /// Returns the name of the object.
+    pub const fn name(&self) -> &ServiceName {
+        match self {
+            Self::Service(name) | Self::EndpointSlice(name) | Self::Endpoints(name) => name,
+        }
+    }
 }
 
 impl fmt::Display for Key {
@@ -47,7 +54,7 @@ impl fmt::Display for Key {
 }
 
 /// Kind of an object.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Kind {
     /// A service of either form.
     Service,

@@ -16,7 +16,7 @@ pub type ByFile = HashMap<Arc<PathBuf>, usize>;
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct SourceUpdate {
     /// Name of the source.
-    pub source: &'static str,
+    pub source: Arc<str>,
     /// All services, by the cluster that they are of.
     pub services: BTreeMap<Source, Definitions>,
     /// False while services that are missing here may exist. They must not be removed then.
@@ -31,6 +31,8 @@ pub struct SourceUpdate {
     pub wrong: Vec<Wrong>,
     /// Notes about what is left out on purpose.
     pub notes: Vec<ConfigNote>,
+    /// Why the source cannot be read at present, if so. What it sent before stays in force.
+    pub problem: Option<String>,
 }
 
 /// The services of one cluster, as one source defines them.

@@ -26,7 +26,7 @@ impl<D: Dataplane> Owner<D> {
                 effects.trim = Trim::WhenIdle;
                 self.accept_source(update)
             }
-            Event::SourceEnded { source, reason } => self.note_ended(source, &reason),
+            Event::SourceEnded { source, reason } => self.note_ended(&source, &reason),
             Event::Health(report) => self.take_report(&report),
             Event::Command(command) => {
                 effects.answer = self.execute(&command, now).err().map(Err);
@@ -70,8 +70,15 @@ impl<D: Dataplane> Owner<D> {
 
     /// Takes the update of a source, merges it with the others, and logs what changes.
     fn accept_source(&mut self, update: SourceUpdate) -> bool {
-        self.problems.sources.remove(update.source);
-        self.sources.insert(update.source, update);
+        let source = Arc::clone(&update.source);
+        match &update.problem {
+            Some(problem) => {
+                let problem = format!("source {source}: {problem}");
+                self.problems.sources.insert(Arc::clone(&source), problem);
+            }
+            None => _ = self.problems.sources.remove(&source),
+        }
+        self.sources.insert(source, update);
         let updates: Vec<&SourceUpdate> = self.sources.values().collect();
         let (mut merged, holdings) = merge(&updates, &self.world.admission, &self.holdings);
         let mut names = self.source_names.iter();
@@ -91,11 +98,11 @@ impl<D: Dataplane> Owner<D> {
     }
 
     /// Records that a source ended. Its services stay as they are.
-    fn note_ended(&mut self, source: &'static str, reason: &str) -> bool {
+    fn note_ended(&mut self, source: &Arc<str>, reason: &str) -> bool {
         let problem = format!(
             "source {source} ended, so its services stay as they are; it is started again: {reason}"
         );
-        self.problems.sources.insert(source, problem);
+        self.problems.sources.insert(Arc::clone(source), problem);
         true
     }
 

@@ -22,7 +22,7 @@ impl<D: Dataplane> Owner<D> {
 
     /// Sets the names of all sources. Until each has sent an update, services may be missing. Call it
     /// once, before the first update.
-    pub(in crate::agent) fn set_sources(&mut self, names: Vec<&'static str>) {
+    pub(in crate::agent) fn set_sources(&mut self, names: Vec<Arc<str>>) {
         self.source_names = names;
     }
 

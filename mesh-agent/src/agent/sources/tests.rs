@@ -20,20 +20,19 @@ async fn source_that_ends_is_reported_and_started_again() {
             }
         }
     };
-    let task = tokio::spawn(supervise("files", start, inbox, stop.clone()));
+    let task = tokio::spawn(supervise("files".into(), start, inbox, stop.clone()));
     let mut ends = Vec::new();
     for _ in 0..3 {
         let event = events.recv().await.unwrap().event;
         assert!(
-            matches!(&event, Event::Source(update) if update.source == "files"),
+            matches!(&event, Event::Source(update) if &*update.source == "files"),
             "{event:?}"
         );
         let at = Instant::now();
         match events.recv().await.unwrap().event {
-            Event::SourceEnded {
-                source: "files",
-                reason,
-            } => ends.push((reason, at)),
+            Event::SourceEnded { source, reason } if &*source == "files" => {
+                ends.push((reason, at));
+            }
             other => panic!("{other:?}"),
         }
     }

@@ -10,9 +10,9 @@ use crate::model::{self, Effect, Scope};
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Wrong {
-    /// File or directory.
+    /// File or directory, or the object of a cluster: `Service shop/cart`.
     pub file: String,
-    /// Line, from one.
+    /// Line, from one; 0 for an object of a cluster.
     pub line: u32,
     /// The object: `service shop/cart`, `the file`.
     pub name: String,
@@ -64,7 +64,7 @@ impl fmt::Display for Wrong {
             effect,
             ..
         } = self;
-        write!(f, "{file}:{line}: {name}: {effect}")
+        write!(f, "{}: {name}: {effect}", model::place(file, *line))
     }
 }
 

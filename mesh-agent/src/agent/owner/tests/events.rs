@@ -35,7 +35,7 @@ impl Scene {
 /// A whole snapshot of a source.
 fn from(source: &'static str, services: impl IntoIterator<Item = Service>) -> Event {
     Event::Source(SourceUpdate {
-        source,
+        source: source.into(),
         ..SourceUpdate::of(fixture::services(services))
     })
 }
@@ -73,7 +73,7 @@ fn incomplete_update_does_not_replace_the_programs_of_an_earlier_agent() {
         larger: false,
     });
     let part = SourceUpdate {
-        source: "files",
+        source: "files".into(),
         complete: false,
         ..SourceUpdate::of(fixture::services([cart(&TWO)]))
     };
@@ -86,7 +86,7 @@ fn source_that_ends_leaves_the_agent_serving_and_is_named() {
     let mut scene = Scene::new();
     scene.source([cart(&TWO[..1])]);
     let ended = Event::SourceEnded {
-        source: "files",
+        source: "files".into(),
         reason: "the disk is gone".into(),
     };
     assert_eq!(scene.handle(ended), published());
@@ -155,7 +155,9 @@ fn resync_checks_the_sockets_of_all_backends() {
 #[test]
 fn last_update_of_each_source_counts() {
     let mut scene = Scene::new();
-    scene.owner.set_sources(vec!["files", "other"]);
+    scene
+        .owner
+        .set_sources(vec!["files".into(), "other".into()]);
     let pay = fixture::with(fixture::fixed("pay", "10.96.0.2"), &[("10.0.0.9:80", 1)]);
     scene.source([cart(&TWO[..1])]);
     assert!(
