@@ -308,7 +308,8 @@ impl ClusterReader {
 
 /// Returns the services that an object describes. An object of none is noted under its own name.
 fn described(key: &Key, contents: &Contents) -> BTreeSet<ServiceName> {
-    let mut names: BTreeSet<_> = contents.names().cloned().collect();
+    let none = Contents::default();
+    let mut names: BTreeSet<_> = contents.names_unlike(&none).cloned().collect();
     if names.is_empty() {
         names.insert(key.name().clone());
     }
