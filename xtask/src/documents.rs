@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use crate::{checks::files, workspace::root};
 
-const DOCUMENTS: [&str; 11] = [
+const DOCUMENTS: [&str; 12] = [
     "README.md",
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",
@@ -13,6 +13,7 @@ const DOCUMENTS: [&str; 11] = [
     "docs/balancing.md",
     "docs/configuration.md",
     "docs/files.md",
+    "docs/kubernetes.md",
     "docs/limits.md",
     "docs/operations.md",
     "docs/performance.md",

@@ -121,7 +121,7 @@ fn all_errors_are_reported_with_their_place() {
         .iter()
         .map(|line| line.replace(&file.display().to_string(), "agent.yaml"))
         .collect();
-    let known = "config, services, cgroup, pinDir, socket, metrics, stateDir, nodeName, cloud, region, zone, vipPool, \
+    let known = "config, services, kubernetes, kubeconfig, cgroup, pinDir, socket, metrics, stateDir, nodeName, cloud, region, zone, vipPool, \
                  serviceCidr, externalCidr, nodePortRange, quotaPerService, quotaPerNamespace, allowEmpty, \
                  allowSecondAgent, serve, excludeCgroup, excludeNetns, enterNamespaces, resyncInterval, \
                  maxServices, maxBackends, maxSockets, maxSocketsPerClient, healthChecks, metricsTokenFile, socketGroup, adminGroup, systemCallFilter";

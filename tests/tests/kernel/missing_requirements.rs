@@ -10,7 +10,7 @@ use mesh_tests::{
 };
 
 /// Settings that a file may have.
-const KNOWN: &str = "services, cgroup, pinDir, socket, metrics, stateDir, nodeName, cloud, region, zone, vipPool, serviceCidr, \
+const KNOWN: &str = "services, kubernetes, kubeconfig, cgroup, pinDir, socket, metrics, stateDir, nodeName, cloud, region, zone, vipPool, serviceCidr, \
                      externalCidr, nodePortRange, quotaPerService, quotaPerNamespace, allowEmpty, allowSecondAgent, \
                      serve, excludeCgroup, excludeNetns, enterNamespaces, resyncInterval, maxServices, maxBackends, \
                      maxSockets, maxSocketsPerClient, healthChecks, metricsTokenFile, socketGroup, \
