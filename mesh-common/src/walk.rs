@@ -327,7 +327,7 @@ pub(crate) fn walk<K: Walk>(kernel: &K, service: &ServiceRow, walk: &mut Progres
 /// Goes on until `go` returns false, or `times` times, a multiple of four. Returns the last answer.
 ///
 /// The verifier follows every iteration. Four calls in one iteration have fewer instructions than four
-/// iterations. More calls multiply the call paths, for each of which Linux 7.3 analyses a function
+/// iterations. More calls multiply the call paths, for each of which Linux 7.1 analyses a function
 /// anew.
 #[inline(always)]
 fn repeat(times: u32, mut go: impl FnMut() -> bool) -> bool {

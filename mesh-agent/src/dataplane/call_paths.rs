@@ -1,6 +1,6 @@
 //! Counts the paths of calls through the loaded programs.
 //!
-//! Linux 7.3 analyses, before it verifies a program, what each function reads and writes of its
+//! Linux 7.1 analyses, before it verifies a program, what each function reads and writes of its
 //! callers' stacks: anew for every path of calls that leads to it, and at most 10,000 times. A
 //! function that is called eight times in a row by one that is called eight times is analysed 64
 //! times. <https://github.com/torvalds/linux/blob/master/kernel/bpf/liveness.c>, `analyze_subprog`
