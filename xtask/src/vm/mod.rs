@@ -48,7 +48,7 @@ const ALL: [&str; 11] = [
 const SMOKE: &[&str] = &[
     "verifier_cost::every_program_is_verified_within_its_bound",
     "attach_time::the_programs_are_attached_soon_after_the_start",
-    "behaviours::refused::b01_the_last_endpoint_gone_refuses_and_the_first_one_back_serves",
+    "behaviours::refused::b01_a_service_without_its_last_endpoint_refuses_and_serves_when_one_returns",
     "behaviours::dual_stack::b12_a_udp_socket_connected_elsewhere_shows_its_real_peer",
     "uninstall::uninstall_leaves_no_link_no_program_no_map_and_no_pin",
 ];
