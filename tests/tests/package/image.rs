@@ -28,7 +28,7 @@ use crate::{
 const VIP: &str = "10.96.0.10:80";
 
 /// Most that a node may have to download.
-const MOST_DOWNLOADED: u64 = 10_000_000;
+const MOST_DOWNLOADED: u64 = 11_000_000;
 /// Most that a node may have to store.
 const MOST_UNPACKED: u64 = 25_000_000;
 
